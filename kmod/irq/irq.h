@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Interrupts: LAPIC, IOAPIC, the PIC pair, PIT, routing, irqfd and ioeventfd,
+ * and the bus that finds a device by its port or address.
+ *
+ * All entry points named "section" run with interrupts off inside a vCPU's
+ * section; those named "any" run in any context (hardirq included): the locks are
+ * raw spinlocks taken with interrupts off.
+ */
+#ifndef LM_IRQ_H
+#define LM_IRQ_H
+
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+struct lm_vm;
+struct lm_vcpu;
+struct lm_lapic;
+struct lm_ioapic;
+struct lm_pic;
+struct lm_pit;
+struct lm_routing;
+struct lm_bus;
+
+struct lm_irq {
+	struct lm_ioapic *ioapic;	/* set once together with pic (l) */
+	struct lm_pic *pic;
+	struct lm_pit *pit;
+	struct lm_routing __rcu *routing;
+	struct lm_bus __rcu *pio_bus;	/* ioeventfds on ports */
+	struct lm_bus __rcu *mmio_bus;	/* ioeventfds on addresses */
+	struct list_head irqfds;	/* under lock */
+	struct mutex lock;		/* irqfd, ioeventfd, routing updates */
+	bool in_kernel;			/* KVM_CREATE_IRQCHIP done (l, read with READ_ONCE) */
+};
+
+/* A user exit in progress: what KVM_RUN must finish when it is called again. */
+struct lm_io {
+	u64 gpa;
+	unsigned int bytes;
+	bool write;
+	u8 data[64];
+	bool done;		/* user space has answered: data is valid */
+};
+
+/* ---- VM ---- */
+int lm_irq_init(struct lm_vm *vm);
+void lm_irq_destroy(struct lm_vm *vm);		/* sleepable; no vCPU runs */
+void lm_irq_release(struct lm_vm *vm);		/* VM file closed: drop irqfds and ioeventfds */
+int lm_irq_create_chips(struct lm_vm *vm);	/* KVM_CREATE_IRQCHIP; vm->lock held */
+int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg); /* vm->lock held */
+/* KVM_IRQ_LINE[_STATUS]: any; returns the status as KVM does: 1 delivered, 0 coalesced, -1 masked */
+int lm_irq_line(struct lm_vm *vm, u32 gsi, int level, int source);
+int lm_irq_set_routing(struct lm_vm *vm, const struct kvm_irq_routing *hdr,
+		       const struct kvm_irq_routing_entry *entries);
+int lm_irq_signal_msi(struct lm_vm *vm, const struct kvm_msi *msi);
+int lm_irqfd(struct lm_vm *vm, const struct kvm_irqfd *args);
+int lm_ioeventfd(struct lm_vm *vm, const struct kvm_ioeventfd *args);
+int lm_irqchip_get(struct lm_vm *vm, struct kvm_irqchip *chip);
+int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip);
+int lm_pit_get(struct lm_vm *vm, struct kvm_pit_state2 *ps);
+int lm_pit_set(struct lm_vm *vm, const struct kvm_pit_state2 *ps);
+int lm_pit_reinject(struct lm_vm *vm, const struct kvm_reinject_control *c);
+
+/*
+ * ---- Section: devices in the kernel ----
+ * LM_DONE: handled.  LM_USER: no device of ours there.
+ * bytes is 1, 2, 4 or 8; *val little-endian in the low bytes.
+ */
+int lm_pio_dev(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, bool write, u32 *val);
+int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, void *val);
+
+/* ---- LAPIC ---- */
+int lm_lapic_create(struct lm_vcpu *vcpu);
+void lm_lapic_free(struct lm_vcpu *vcpu);	/* sleepable */
+void lm_lapic_reset(struct lm_vcpu *vcpu, bool init);
+int lm_lapic_get(struct lm_vcpu *vcpu, struct kvm_lapic_state *s);
+int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s);
+/* MSRs: 0 or 1 (#GP); section or ioctl with vcpu->mutex held */
+int lm_lapic_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val);	/* APIC_BASE, 0x800–0x8ff, TSC_DEADLINE */
+int lm_lapic_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host);
+u64 lm_lapic_tpr(struct lm_vcpu *vcpu);		/* CR8: 0–15 */
+void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8);
+void lm_lapic_timer_migrate(struct lm_vcpu *vcpu);	/* section entered on another CPU */
+bool lm_lapic_x2apic(struct lm_vcpu *vcpu);
+bool lm_lapic_enabled(struct lm_vcpu *vcpu);
+int lm_lapic_pv_ipi(struct lm_vcpu *vcpu, u64 low, u64 high, u32 min, u64 icr, bool long_mode); /* KVM_HC_SEND_IPI */
+
+/*
+ * Interrupt arbitration, section (and lm_irq_pending also from the halt loop).
+ * Highest-priority deliverable vector of LAPIC (above PPR) or ExtINT of the PIC
+ * (LVT0 rules), else the user's KVM_INTERRUPT vector.
+ */
+int lm_irq_pending(struct lm_vcpu *vcpu);	/* vector or -1; nothing is acknowledged (256 = ExtINT from the PIC) */
+int lm_irq_ack(struct lm_vcpu *vcpu);		/* acknowledges; vector or -1 */
+
+/* INIT/SIPI that arrived, as taken by the vCPU's own thread outside the section (LM_REQ_LAPIC). */
+bool lm_lapic_take_init(struct lm_vcpu *vcpu);
+bool lm_lapic_take_sipi(struct lm_vcpu *vcpu, u8 *vector);
+bool lm_lapic_init_sipi_pending(struct lm_vcpu *vcpu);
+
+/* Provided by the core for irq/: NMI to a vCPU from LAPIC (any). */
+void lm_vcpu_nmi(struct lm_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The objects of Lamina: a VM, a vCPU, the neutral state of a vCPU, the
+ * neutral exit, and the one table of operations that a vendor (svm/, vmx/)
+ * provides.  Everything above the vendor speaks in these terms alone.
+ *
+ * Legend for the fields of the structures below, as the comments give it:
+ *   (c) constant after creation
+ *   (l) lm_vm.lock
+ *   (v) lm_vcpu.mutex: the thread that runs the vCPU or its ioctl
+ *   (s) written inside the vCPU's loaded section (interrupts off), by its thread
+ *   (a) atomic; any context
+ *   (r) RCU for readers, lm_vm.lock for writers
+ */
+#ifndef LM_LAMINA_H
+#define LM_LAMINA_H
+
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/kvm.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/rcuwait.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+
+#include "compat.h"
+#include "ept/ept.h"
+#include "irq/irq.h"
+#include "x86/x86.h"
+
+struct lm_vm;
+struct lm_vcpu;
+
+#define LM_MAX_VCPUS	256	/* xAPIC and x2APIC IDs below 255 plus one */
+#define LM_MAX_VCPU_ID	1024
+
+/**
+ * enum lm_result - what a handler of an exit answers
+ * @LM_DONE: handled; enter the guest again
+ * @LM_USER: lm_vcpu.run describes an exit for user space
+ * @LM_NEED: nothing was changed; fault in lm_vcpu.need and call again
+ * @LM_HALT: the vCPU waits for an event
+ * @LM_AGAIN: leave the section, serve what is pending, and come back
+ *
+ * Negative values are errors that KVM_RUN returns.
+ */
+enum lm_result {
+	LM_DONE,
+	LM_USER,
+	LM_NEED,
+	LM_HALT,
+	LM_AGAIN,
+};
+
+/* Groups of neutral state, read from the hardware's save area on demand. */
+#define LM_S_RIP	BIT(0)
+#define LM_S_RSP	BIT(1)
+#define LM_S_RFLAGS	BIT(2)
+#define LM_S_CR0	BIT(3)
+#define LM_S_CR2	BIT(4)
+#define LM_S_CR3	BIT(5)
+#define LM_S_CR4	BIT(6)
+#define LM_S_EFER	BIT(7)
+#define LM_S_CS		BIT(8)
+#define LM_S_SS		BIT(9)
+#define LM_S_SEGS	BIT(10)	/* DS ES FS GS LDTR TR */
+#define LM_S_DT		BIT(11)	/* GDTR, IDTR */
+#define LM_S_DR		BIT(12)	/* DR6, DR7 */
+#define LM_S_SYSCALL	BIT(13)	/* STAR … SYSENTER_EIP, KERNEL_GS_BASE */
+#define LM_S_SHADOW	BIT(14)	/* interrupt shadow */
+#define LM_S_PAT	BIT(15)
+#define LM_S_ALL	GENMASK(15, 0)
+
+enum lm_seg_index { LM_ES, LM_CS, LM_SS, LM_DS, LM_FS, LM_GS, LM_LDTR, LM_TR, LM_SEGS };
+
+/*
+ * A segment register.  attr holds the descriptor's type, S, DPL, P (bits 7:0)
+ * and AVL, L, D/B, G (bits 11:8), which is also the VMCB's format
+ * (APM vol. 2, 15.5.1).  limit is in bytes, already scaled by G.
+ */
+struct lm_seg {
+	u64 base;
+	u32 limit;
+	u16 sel;
+	u16 attr;
+};
+
+#define LM_SEG_TYPE	0x000f
+#define LM_SEG_S	0x0010
+#define LM_SEG_DPL_SHIFT 5
+#define LM_SEG_DPL	0x0060
+#define LM_SEG_P	0x0080
+#define LM_SEG_AVL	0x0100
+#define LM_SEG_L	0x0200
+#define LM_SEG_DB	0x0400
+#define LM_SEG_G	0x0800
+
+struct lm_dtr {
+	u64 base;
+	u32 limit;
+};
+
+enum lm_gpr {
+	LM_RAX, LM_RCX, LM_RDX, LM_RBX, LM_RSP, LM_RBP, LM_RSI, LM_RDI,
+	LM_R8, LM_R9, LM_R10, LM_R11, LM_R12, LM_R13, LM_R14, LM_R15, LM_GPRS,
+};
+
+/* The neutral state of a vCPU.  enter.S knows the offset of gpr[]. */
+struct lm_state {
+	u64 gpr[LM_GPRS];
+	u64 rip;
+	u64 rflags;
+	u64 cr0, cr2, cr3, cr4, efer;
+	struct lm_seg seg[LM_SEGS];
+	struct lm_dtr gdt, idt;
+	u64 dr[4], dr6, dr7;
+	u64 star, lstar, cstar, sfmask, kernel_gs_base;
+	u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	u64 pat;
+	u32 shadow;	/* LM_SHADOW_* */
+};
+
+#define LM_SHADOW_STI		BIT(0)
+#define LM_SHADOW_MOV_SS	BIT(1)
+
+enum lm_exit_kind {
+	LM_EXIT_INTR,		/* a host interrupt or NMI is pending */
+	LM_EXIT_NPF,
+	LM_EXIT_IO,
+	LM_EXIT_MSR,
+	LM_EXIT_CPUID,
+	LM_EXIT_HLT,
+	LM_EXIT_HYPERCALL,
+	LM_EXIT_IRQ_WINDOW,
+	LM_EXIT_NMI_WINDOW,
+	LM_EXIT_CR,
+	LM_EXIT_DR,
+	LM_EXIT_EXCEPTION,
+	LM_EXIT_XSETBV,
+	LM_EXIT_INVD,		/* INVD, WBINVD */
+	LM_EXIT_PAUSE,
+	LM_EXIT_MWAIT,		/* MONITOR, MWAIT */
+	LM_EXIT_RDPMC,
+	LM_EXIT_UD,		/* an instruction that the guest does not have: #UD */
+	LM_EXIT_TASK_SWITCH,
+	LM_EXIT_SHUTDOWN,
+	LM_EXIT_FAIL_ENTRY,
+	LM_EXIT_UNKNOWN,
+	LM_EXIT_KINDS,
+};
+
+/**
+ * struct lm_exit - one neutral exit
+ * @kind: enum lm_exit_kind
+ * @insn_len: length of the instruction, 0 where the hardware did not say
+ * @nr_bytes: number of valid @bytes
+ * @bytes: instruction bytes from CS:RIP on, where the hardware fetched them
+ * @code: the vendor's own exit code, for tracing and counters
+ */
+struct lm_exit {
+	u8 kind;
+	u8 insn_len;
+	u8 nr_bytes;
+	u8 bytes[15];
+	u32 code;
+	union {
+		struct {
+			u16 port;
+			u8 size;	/* 1, 2, 4 bytes */
+			bool in, string, rep;
+		} io;
+		struct {
+			u64 gpa;
+			bool write, exec, present;
+			bool table;	/* while walking the guest's own page table */
+		} npf;
+		struct {
+			bool write;
+		} msr;
+		struct {
+			u8 nr;		/* control or debug register */
+			u8 gpr;
+			bool write;
+			bool known;	/* nr, gpr, write are valid (decode assist) */
+		} cr;
+		struct {
+			u8 vector;
+			bool has_error;
+			u32 error;
+			u64 payload;	/* #PF: CR2, #DB: DR6 bits */
+		} exception;
+		struct {
+			u16 sel;
+			u8 reason;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate */
+			bool has_error;
+			u32 error;
+		} task;
+		bool mwait;		/* MWAIT rather than MONITOR */
+		u64 reason;		/* FAIL_ENTRY, UNKNOWN: for user space */
+	};
+};
+
+/*
+ * An event to deliver at entry, or found undelivered at exit.  Vector 7:0,
+ * type 10:8, error code valid 11, valid 31, error code 63:32; both vendors
+ * use this form (APM vol. 2, 15.20; SDM vol. 3, 25.8.3 differ in types 4 to 6).
+ */
+#define LM_EV_VECTOR	0xffull
+#define LM_EV_TYPE	0x700ull
+#define LM_EV_INTR	0x000ull
+#define LM_EV_NMI	0x200ull
+#define LM_EV_EXC	0x300ull
+#define LM_EV_SOFT	0x400ull	/* INT n; INT3 and INTO are LM_EV_EXC with soft set */
+#define LM_EV_ERROR	BIT_ULL(11)
+#define LM_EV_VALID	BIT_ULL(31)
+
+/**
+ * struct lm_events - what waits to be delivered to the guest (v, s)
+ * @exc: an exception raised by a handler, LM_EV_* form, 0 if none
+ * @exc_payload: CR2 for #PF, DR6 bits for #DB, set when it is delivered
+ * @inflight: an event whose delivery an exit interrupted; goes first
+ * @inflight_len: length of the instruction that caused @inflight if soft
+ * @nmi_pending: NMIs that wait (at most 2: one in service, one latched)
+ * @nmi_masked: from delivery of an NMI to its IRET
+ * @user_irq: vector from KVM_INTERRUPT, or -1
+ */
+struct lm_events {
+	u64 exc;
+	u64 exc_payload;
+	u64 inflight;
+	u8 inflight_len;
+	atomic_t nmi_pending;
+	bool nmi_masked;
+	bool smi_unused;
+	int user_irq;
+};
+
+/* Requests to a vCPU: set_bit, then lm_kick().  Served outside or at entry. */
+enum lm_request {
+	LM_REQ_EVENT,		/* look at interrupts and events again */
+	LM_REQ_CLOCK,		/* write the guest's pvclock page */
+	LM_REQ_STEAL,		/* write the steal time area */
+	LM_REQ_LAPIC,		/* INIT or SIPI arrived */
+	LM_REQ_UNHALT,		/* PV unhalt: wake although no interrupt is pending */
+	LM_REQ_TRIPLE_FAULT,
+	LM_REQ_SLOW,		/* any work that must leave the section first */
+};
+
+struct lm_vcpu_stat {
+	u64 exits;
+	u64 by_kind[LM_EXIT_KINDS];
+	u64 guest_tsc;		/* cycles between entry and exit, when enabled */
+	u64 user_exits;
+	u64 need_faults;
+	u64 halts, halt_polled;
+	u64 kicks;
+	u64 irq_injected, nmi_injected;
+	u64 flushes;
+};
+
+struct lm_vcpu {
+	struct lm_vm *vm;		/* (c) */
+	int id;				/* (c) vCPU id = initial APIC id */
+	int index;			/* (c) place in lm_vm.vcpu[] */
+	struct kvm_run *run;		/* (c) shared with user space: read once */
+	void *pio_data;			/* (c) the page after run */
+	struct mutex mutex;
+
+	struct lm_state st;		/* (v) with valid and dirty */
+	u32 valid;			/* (v) groups of st that are current */
+	u32 dirty;			/* (v) groups of st to write back at entry */
+	struct lm_exit exit;		/* (s) */
+	struct lm_events ev;		/* (v) */
+	u64 inject;			/* (s) event for this entry */
+	u8 inject_len;			/* (s) instruction length for a soft event */
+	bool want_irq_window;		/* (s) exit when an interrupt can be taken */
+	bool want_nmi_window;		/* (s) */
+
+	unsigned long requests;		/* (a) enum lm_request */
+	int cpu;			/* (s) the CPU whose section holds us, else -1; others read */
+	int last_cpu;			/* (s) the CPU of the last section */
+	u32 mp_state;			/* (v) KVM_MP_STATE_*; others read */
+	struct rcuwait wait;		/* halted here */
+	u64 halt_poll_ns;		/* (v) current adaptive window */
+	struct {
+		unsigned long hva;
+		bool write;
+	} need;				/* (s) with LM_NEED */
+
+	int (*complete)(struct lm_vcpu *vcpu);	/* (v) finish the last user exit */
+	struct lm_io io;		/* (v) the user exit in progress */
+	sigset_t sigmask;		/* (v) */
+	bool sigmask_set;
+
+	struct lm_lapic *lapic;		/* (c) NULL without an in-kernel irqchip */
+	struct lm_x86 x86;		/* (v) cpuid, msr, fpu, tsc, pv areas */
+	struct lm_flush_cpu flush;	/* (s) ASID or VPID and generations */
+	u32 guest_debug;		/* (v) KVM_GUESTDBG_* */
+
+	struct lm_hw *hw;		/* (c) the vendor's part */
+	struct lm_vcpu_stat stat;	/* (s) */
+	struct task_struct *task;	/* (v) the last thread that ran it */
+	struct dentry *debugfs;
+};
+
+struct lm_vm {
+	refcount_t users;		/* the VM's file and each vCPU file */
+	struct mm_struct *mm;		/* (c) */
+	struct mutex lock;
+	struct lm_mem mem;		/* slots, nested page table, notifier, flush */
+	struct lm_vcpu *vcpu[LM_MAX_VCPUS]; /* (l) set once; read with READ_ONCE */
+	int nr_vcpus;			/* (l) published with release after vcpu[] */
+	struct lm_irq irq;		/* irqchips, routing, irqfd, ioeventfd */
+	struct lm_vm_x86 x86;		/* clock, TSC rate, MSR defaults */
+	u64 tss_addr, identity_map_addr; /* (l) */
+	pid_t owner;			/* (c) for names in debugfs */
+	struct list_head node;		/* on lm_vms */
+	struct dentry *debugfs;
+	struct lm_vm_hw *hw;		/* (c) the vendor's part */
+};
+
+/**
+ * struct lm_caps - what the vendor found on this host (constant after load)
+ */
+struct lm_caps {
+	u8 phys_bits;
+	bool large_1g;
+	bool nrips, decode_assists, flush_by_asid, clean_bits, vgif;
+	bool tsc_scaling;
+	u8 tsc_frac_bits;
+	u64 tsc_max_ratio;
+	u32 nr_asids;
+	bool xsave;		/* XSETBV is intercepted and XCR0 can be switched */
+};
+
+extern struct lm_caps lm_caps;
+
+/**
+ * struct lm_backend - the only door between a vendor and the rest
+ *
+ * All but setup, teardown, vcpu_init and vcpu_free run with preemption off;
+ * load, enter, window, unload and get inside the section with interrupts off.
+ */
+struct lm_backend {
+	const char *name;
+	int (*setup)(void);			/* probe features; 0 or errno with one log line */
+	void (*teardown)(void);
+	int (*cpu_on)(void);			/* this CPU, interrupts off */
+	void (*cpu_off)(void);
+	int (*vm_init)(struct lm_vm *vm);
+	void (*vm_free)(struct lm_vm *vm);
+	int (*vcpu_init)(struct lm_vcpu *vcpu);
+	void (*vcpu_free)(struct lm_vcpu *vcpu);
+	void (*load)(struct lm_vcpu *vcpu);	/* section begins */
+	void (*unload)(struct lm_vcpu *vcpu);	/* section ends */
+	void (*enter)(struct lm_vcpu *vcpu);	/* dirty state in, run, fill vcpu->exit */
+	void (*window)(struct lm_vcpu *vcpu);	/* let the host take interrupts and NMIs */
+	void (*get)(struct lm_vcpu *vcpu, u32 groups);	/* save area → st; sets valid */
+	void (*update)(struct lm_vcpu *vcpu);	/* CPUID, CR or debug set-up changed: intercepts, MSR bitmap */
+	void (*tsc)(struct lm_vcpu *vcpu);	/* write TSC offset and ratio */
+	bool (*cr0_valid)(u64 cr0);
+	void (*dump)(struct lm_vcpu *vcpu);	/* the save area to the log, on failed entries */
+};
+
+extern const struct lm_backend lm_svm;
+
+/* ---- neutral state ---- */
+
+void lm_state_get(struct lm_vcpu *vcpu, u32 groups);	/* run.c: calls backend.get */
+
+static __always_inline void lm_need_state(struct lm_vcpu *vcpu, u32 groups)
+{
+	if (unlikely(groups & ~vcpu->valid))
+		lm_state_get(vcpu, groups & ~vcpu->valid);
+}
+
+static __always_inline void lm_mark_state(struct lm_vcpu *vcpu, u32 groups)
+{
+	vcpu->valid |= groups;
+	vcpu->dirty |= groups;
+}
+
+#define LM_STATE_ACCESSORS(name, field, group)				\
+static __always_inline u64 lm_##name(struct lm_vcpu *vcpu)		\
+{									\
+	lm_need_state(vcpu, group);					\
+	return vcpu->st.field;						\
+}									\
+static __always_inline void lm_set_##name(struct lm_vcpu *vcpu, u64 v)	\
+{									\
+	vcpu->st.field = v;						\
+	lm_mark_state(vcpu, group);					\
+}
+
+LM_STATE_ACCESSORS(rip, rip, LM_S_RIP)
+LM_STATE_ACCESSORS(rsp, gpr[LM_RSP], LM_S_RSP)
+LM_STATE_ACCESSORS(rflags, rflags, LM_S_RFLAGS)
+LM_STATE_ACCESSORS(cr0, cr0, LM_S_CR0)
+LM_STATE_ACCESSORS(cr2, cr2, LM_S_CR2)
+LM_STATE_ACCESSORS(cr3, cr3, LM_S_CR3)
+LM_STATE_ACCESSORS(cr4, cr4, LM_S_CR4)
+LM_STATE_ACCESSORS(efer, efer, LM_S_EFER)
+LM_STATE_ACCESSORS(pat, pat, LM_S_PAT)
+LM_STATE_ACCESSORS(dr6, dr6, LM_S_DR)
+LM_STATE_ACCESSORS(dr7, dr7, LM_S_DR)
+
+static __always_inline u32 lm_seg_group(enum lm_seg_index s)
+{
+	return s == LM_CS ? LM_S_CS : s == LM_SS ? LM_S_SS : LM_S_SEGS;
+}
+
+static __always_inline const struct lm_seg *lm_seg(struct lm_vcpu *vcpu, enum lm_seg_index s)
+{
+	lm_need_state(vcpu, lm_seg_group(s));
+	return &vcpu->st.seg[s];
+}
+
+/* RAX to R15 but RSP: always current.  RSP goes through its group. */
+static __always_inline u64 lm_gpr(struct lm_vcpu *vcpu, unsigned int n)
+{
+	if (n == LM_RSP)
+		return lm_rsp(vcpu);
+	return vcpu->st.gpr[n];
+}
+
+static __always_inline void lm_set_gpr(struct lm_vcpu *vcpu, unsigned int n, u64 v)
+{
+	vcpu->st.gpr[n] = v;
+	if (n == LM_RSP)
+		lm_mark_state(vcpu, LM_S_RSP);
+}
+
+/* CPL is SS.DPL on both vendors (APM vol. 2, 15.5.1 keeps a copy of its own). */
+static inline u8 lm_cpl(struct lm_vcpu *vcpu)
+{
+	return (lm_seg(vcpu, LM_SS)->attr & LM_SEG_DPL) >> LM_SEG_DPL_SHIFT;
+}
+
+/* ---- run.c ---- */
+
+int lm_vcpu_run(struct lm_vcpu *vcpu);
+void lm_kick(struct lm_vcpu *vcpu);	/* out of the guest, awake; any context, irq-safe */
+void lm_wake(struct lm_vcpu *vcpu);	/* awake if halted; any context */
+
+static inline void lm_request(struct lm_vcpu *vcpu, enum lm_request req)
+{
+	set_bit(req, &vcpu->requests);
+	smp_mb__after_atomic();		/* pairs with lm_section_enter() */
+}
+
+/* ---- section.c ---- */
+
+void lm_section_enter(struct lm_vcpu *vcpu);
+void lm_section_leave(struct lm_vcpu *vcpu);
+
+/* ---- exit/: each kind has one handler, called inside the section ---- */
+
+typedef int (*lm_exit_handler)(struct lm_vcpu *vcpu);
+extern const lm_exit_handler lm_exit_handlers[LM_EXIT_KINDS];
+
+int lm_skip_insn(struct lm_vcpu *vcpu);	/* RIP past the instruction: LM_DONE or LM_NEED */
+int lm_user_error(struct lm_vcpu *vcpu, u32 suberror);	/* KVM_EXIT_INTERNAL_ERROR */
+
+/* ---- vm.c, vcpu.c, main.c ---- */
+
+struct lm_vm *lm_vm_get(struct lm_vm *vm);
+void lm_vm_put(struct lm_vm *vm);
+int lm_vm_create(unsigned long type);
+int lm_vcpu_create(struct lm_vm *vm, u32 id);
+void lm_vcpu_destroy(struct lm_vcpu *vcpu);
+int lm_check_extension(struct lm_vm *vm, long ext);
+int lm_hardware_enable(void);
+void lm_hardware_disable(void);
+
+static inline struct lm_vcpu *lm_vcpu_get(struct lm_vm *vm, int index)
+{
+	return READ_ONCE(vm->vcpu[index]);
+}
+
+#define lm_for_each_vcpu(i, v, vm)						\
+	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) &&		\
+	     ((v) = lm_vcpu_get(vm, i)); (i)++)
+
+#endif
