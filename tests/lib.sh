@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Helpers for test scripts, sourced as ". tests/lib.sh" both on the build machine
+# and in an emulated host. Each test prints one line: "ok NAME",
+# "not ok NAME - WHY" or "skip NAME - WHY"; scripts/check counts them.
+# shellcheck shell=sh
+
+ok() {
+	echo "ok $1"
+}
+
+not_ok() {
+	echo "not ok $1${2:+ - $2}"
+}
+
+skip() {
+	echo "skip $1${2:+ - $2}"
+}
+
+# Lines that say more about a failure.
+diag() {
+	printf '%s\n' "$@" | sed 's/^/# /'
+}
+
+# is NAME GOT WANTED
+is() {
+	if [ "$2" = "$3" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "got '$2', not '$3'"
+	fi
+}
+
+# like NAME TEXT PATTERN: some line of TEXT matches the extended expression
+like() {
+	if printf '%s\n' "$2" | grep -qE -e "$3"; then
+		ok "$1"
+	else
+		not_ok "$1" "nothing matches '$3'"
+		diag "$2"
+	fi
+}
+
+# unlike NAME TEXT PATTERN: no line of TEXT matches
+unlike() {
+	if printf '%s\n' "$2" | grep -qE -e "$3"; then
+		not_ok "$1" "something matches '$3'"
+		diag "$2"
+	else
+		ok "$1"
+	fi
+}
+
+# passes NAME COMMAND...: COMMAND exits with 0
+passes() {
+	exits 0 "$@"
+}
+
+# exits STATUS NAME COMMAND...: COMMAND exits with STATUS; $output is what it said
+exits() {
+	wanted=$1 test_name=$2
+	shift 2
+	output=$("$@" 2>&1 </dev/null)
+	got=$?
+	if [ "$got" -eq "$wanted" ]; then
+		ok "$test_name"
+	else
+		not_ok "$test_name" "status $got, not $wanted"
+		diag "$output"
+	fi
+}
+
+# wait_for SECONDS COMMAND...: try COMMAND until it succeeds
+wait_for() {
+	tries=$(($1 * 10))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+# no_leaks NAME: kmemleak (in the debug kernel) finds nothing that is lost. It
+# looks only at what is older than five seconds, and twice to be sure.
+no_leaks() {
+	if [ ! -e /sys/kernel/debug/kmemleak ]; then
+		skip "$1" 'this kernel has no kmemleak'
+		return
+	fi
+	sleep 6
+	echo scan >/sys/kernel/debug/kmemleak
+	echo scan >/sys/kernel/debug/kmemleak
+	is "$1" "$(cat /sys/kernel/debug/kmemleak)" ''
+}
