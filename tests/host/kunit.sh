@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The KUnit suites: they run when lamina.ko or lamina-*.ko is loaded, and leave
+# their results in debugfs.
+# kernel: debug
+# timeout: 400
+
+. tests/lib.sh
+
+for module in /lib/lamina-*.ko; do
+	[ ! -e "$module" ] || passes "load ${module##*/}" insmod "$module"
+done
+
+results=$(find /sys/kernel/debug/kunit -name results 2>/dev/null)
+[ -n "$results" ] || not_ok suites 'no suite has run'
+
+for file in $results; do
+	suite=$(basename "$(dirname "$file")")
+	# One line for each case, "ok 1 - NAME" with or without "# SKIP WHY"; the
+	# line of the suite as a whole says nothing more.
+	grep -E '^ *(not )?ok [0-9]+' "$file" |
+		sed -E 's/^ *//; s/ok [0-9]+ (- )?/ok /' |
+		grep -vE "^(not )?ok $suite\$" |
+		sed -E "s/ok /ok $suite: /; s/^ok (.*) # SKIP ?(.*)/skip \1 - \2/"
+	if grep -qE '^ *not ok' "$file"; then
+		diag "$(cat "$file")"
+	fi
+done
+
+for module in /lib/lamina-*.ko; do
+	[ ! -e "$module" ] || rmmod "$(basename "$module" .ko)"
+done
+[ ! -d /sys/module/lamina ] || passes 'unload lamina.ko' rmmod lamina
+no_leaks 'the suites leave nothing behind'
