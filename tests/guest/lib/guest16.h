@@ -10,6 +10,6 @@ void unreal(void);	/* 4 GiB limits in DS, ES, FS, GS, SS */
 #define TRYI(insn, ...) ({							\
 	last_vec = NOTRAP;							\
 	asm volatile("movl $77f, %[fx]\n\t" insn "\n77:\tmovl $0, %[fx]"	\
-		: [fx] "+m"(fixup) : __VA_ARGS__ : "memory");			\
+		:: __VA_ARGS__, [fx] "m"(fixup) : "memory");			\
 	last_vec; })
 #endif

@@ -22,11 +22,11 @@ void idt_gate(int vec, u32 target, int type, u16 sel);
 #define TRYO(insn, outs, ...) ({						\
 	last.vec = NOTRAP;							\
 	asm volatile("movl $77f, %[fx]\n\t" insn "\n77:\tmovl $0, %[fx]"	\
-		: [fx] "+m"(fixup), UNPAREN outs : __VA_ARGS__ : "memory");	\
+		: UNPAREN outs : __VA_ARGS__, [fx] "m"(fixup) : "memory");	\
 	last.vec; })
 #define TRYI(insn, ...) ({							\
 	last.vec = NOTRAP;							\
 	asm volatile("movl $77f, %[fx]\n\t" insn "\n77:\tmovl $0, %[fx]"	\
-		: [fx] "+m"(fixup) : __VA_ARGS__ : "memory");			\
+		:: __VA_ARGS__, [fx] "m"(fixup) : "memory");			\
 	last.vec; })
 #endif

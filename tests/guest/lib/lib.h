@@ -162,13 +162,20 @@ void set_ist(int n, void *top);
 	struct cpu *c_ = this_cpu();						\
 	c_->vec = NOTRAP;							\
 	asm volatile("movq $77f, %[fx]\n\t" insn "\n77:\tmovq $0, %[fx]"	\
-		: [fx] "+m"(c_->fixup), UNPAREN outs : __VA_ARGS__ : "memory");	\
+		: UNPAREN outs : __VA_ARGS__, [fx] "m"(c_->fixup) : "memory");	\
+	c_->vec; })
+/* with clobbers besides memory */
+#define TRYC(insn, clobbers, ...) ({						\
+	struct cpu *c_ = this_cpu();						\
+	c_->vec = NOTRAP;							\
+	asm volatile("movq $77f, %[fx]\n\t" insn "\n77:\tmovq $0, %[fx]"	\
+		:: __VA_ARGS__, [fx] "m"(c_->fixup) : "memory", UNPAREN clobbers); \
 	c_->vec; })
 #define TRYI(insn, ...) ({							\
 	struct cpu *c_ = this_cpu();						\
 	c_->vec = NOTRAP;							\
 	asm volatile("movq $77f, %[fx]\n\t" insn "\n77:\tmovq $0, %[fx]"	\
-		: [fx] "+m"(c_->fixup) : __VA_ARGS__ : "memory");		\
+		:: __VA_ARGS__, [fx] "m"(c_->fixup) : "memory");		\
 	c_->vec; })
 static inline u64 try_wrmsr(u32 i, u64 v)
 {
