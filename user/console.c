@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's console on our terminal: raw while the guest runs, as it was before whenever we end, are
+ * stopped or crash. The loop here serves what must not keep a vCPU waiting: typed bytes, output, the
+ * clock's interrupts, and signals.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "machine.h"
+#include "tool.h"
+
+#define FLUSH_MS 4		/* how long the guest's output may wait for more */
+#define ESCAPE 0x01		/* Ctrl-A */
+
+static struct {
+	bool tty;
+	bool eof;
+	bool escaped;
+	volatile sig_atomic_t raw;
+	struct termios before;
+	int out_fd;
+	int signal_fd;
+} console;
+
+static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
+static const int deadly[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
+
+static bool in_foreground(void)
+{
+	return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+static void set_raw(void)
+{
+	struct termios raw = console.before;
+
+	if (!console.tty || console.raw || !in_foreground())
+		return;
+	cfmakeraw(&raw);
+	console.raw = 1;
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+/* Safe in a signal handler. */
+static void restore(void)
+{
+	if (!console.raw)
+		return;
+	console.raw = 0;
+	tcsetattr(STDIN_FILENO, TCSANOW, &console.before);
+}
+
+static void on_death(int signal)
+{
+	restore();
+	raise(signal);		/* the handler is gone (SA_RESETHAND): this ends us */
+}
+
+/* Our own non-blocking description of the output, so that the shell's stays as it is. */
+static int open_output(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (!fstat(STDOUT_FILENO, &st) && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)))
+		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd >= 0 ? fd : STDOUT_FILENO;
+}
+
+static void block_signals(sigset_t *set)
+{
+	unsigned int i;
+
+	sigemptyset(set);
+	for (i = 0; i < ARRAY_SIZE(handled); i++)
+		sigaddset(set, handled[i]);
+	sigprocmask(SIG_BLOCK, set, NULL);
+}
+
+/**
+ * console_open() - take the terminal and the signals
+ *
+ * Return: 0, or -1 with a message. The terminal goes back by itself when the process ends.
+ */
+int console_open(void)
+{
+	struct sigaction death = { .sa_handler = on_death, .sa_flags = SA_RESETHAND | SA_NODEFER };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	unsigned int i;
+	sigset_t set;
+
+	block_signals(&set);
+	console.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (console.signal_fd < 0)
+		return fail_errno("cannot take signals");
+	console.tty = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &console.before);
+	console.out_fd = open_output();
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGTTOU, &ignore, NULL);
+	for (i = 0; i < ARRAY_SIZE(deadly); i++)
+		sigaction(deadly[i], &death, NULL);
+	atexit(restore);
+	set_raw();
+	return 0;
+}
+
+/** console_close() - give the terminal back */
+void console_close(void)
+{
+	restore();
+}
+
+/** console_output() - where the guest's output goes */
+int console_output(void)
+{
+	return console.out_fd;
+}
+
+static void say(const char *text)
+{
+	fputs(text, stderr);
+	fputs(console.raw ? "\r\n" : "\n", stderr);
+}
+
+/* Handle one key after Ctrl-A; true if it is the guest's after all. */
+static bool escape(struct machine *m, uint8_t key)
+{
+	switch (key) {
+	case 'x':
+		machine_stop(m, STOP_QUIT);
+		return false;
+	case 'a':
+	case ESCAPE:
+		return true;
+	case 'p':
+		say("lamina: power button pressed");
+		acpi_pm_press_power(m->pm);
+		return false;
+	default:
+		say("lamina: Ctrl-A then: x ends the guest, p presses its power button, a sends Ctrl-A");
+		return false;
+	}
+}
+
+static void read_input(struct machine *m)
+{
+	unsigned int room = serial_room(m->serial), i, len = 0;
+	uint8_t typed[64], passed[64];
+	ssize_t got;
+
+	if (room > sizeof(typed))
+		room = sizeof(typed);
+	got = read(STDIN_FILENO, typed, room);
+	if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
+		console.eof = true;
+		return;
+	}
+	for (i = 0; got > 0 && i < (unsigned int)got; i++) {
+		uint8_t key = typed[i];
+
+		if (console.tty && !console.escaped && key == ESCAPE) {
+			console.escaped = true;
+			continue;
+		}
+		if (console.escaped) {
+			console.escaped = false;
+			if (!escape(m, key))
+				continue;
+			key = ESCAPE;
+		}
+		passed[len++] = key;
+	}
+	if (len)
+		serial_receive(m->serial, passed, len);
+}
+
+static void read_signal(struct machine *m)
+{
+	struct signalfd_siginfo info;
+
+	while (read(console.signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGTSTP:
+			restore();
+			raise(SIGSTOP);
+			set_raw();
+			break;
+		case SIGCONT:
+			set_raw();
+			break;
+		default:
+			m->stop_signal = (int)info.ssi_signo;
+			machine_stop(m, STOP_SIGNAL);
+			break;
+		}
+	}
+}
+
+static bool wants_input(struct machine *m)
+{
+	if (console.eof || (console.tty && !in_foreground()))
+		return false;
+	return serial_room(m->serial);
+}
+
+/**
+ * console_serve() - serve a running machine until it stops
+ * @m: the machine
+ */
+void console_serve(struct machine *m)
+{
+	bool output = false;
+	uint64_t events;
+
+	while (!machine_stopping(m)) {
+		int wait = rtc_tick(m->rtc);
+		struct pollfd fds[] = {
+			{ .fd = m->event_fd, .events = POLLIN },
+			{ .fd = console.signal_fd, .events = POLLIN },
+			{ .fd = STDIN_FILENO, .events = POLLIN },
+		};
+
+		if (output)
+			wait = FLUSH_MS;
+		if (!wants_input(m)) {
+			fds[2].fd = -1;
+			/* Look again: the guest reads, or a shell puts us into the foreground. */
+			if (!console.eof && (wait < 0 || wait > 100))
+				wait = 100;
+		} else {
+			set_raw();
+		}
+		if (poll(fds, ARRAY_SIZE(fds), wait) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents && read(m->event_fd, &events, sizeof(events)) > 0 && !output) {
+			output = true;
+			continue;	/* give the guest a moment to send more */
+		}
+		if (fds[1].revents)
+			read_signal(m);
+		if (fds[2].revents)
+			read_input(m);
+		if (output)
+			output = serial_flush(m->serial);
+	}
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lamina run: boots a kernel in a guest, its console on this terminal.
+ */
+#include <argp.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "console.h"
+#include "machine.h"
+#include "tool.h"
+
+#define DEFAULT_MEMORY (512ull << 20)
+#define LEAST_MEMORY (16ull << 20)
+#define DEFAULT_CMDLINE "console=ttyS0"
+
+enum { KEY_KERNEL = 0x100, KEY_INITRD, KEY_APPEND, KEY_NAME, KEY_DEVICE, KEY_NO_REBOOT,
+       KEY_OVERCOMMIT };
+
+struct run_args {
+	struct machine_config config;
+	bool no_reboot;
+	bool overcommit;
+};
+
+static const struct argp_option options[] = {
+	{ "kernel", KEY_KERNEL, "FILE", 0, "Kernel to boot: a bzImage, or an ELF vmlinux with a PVH entry", 0 },
+	{ "initrd", KEY_INITRD, "FILE", 0, "Initial RAM disk", 0 },
+	{ "append", KEY_APPEND, "STRING", 0, "Kernel command line (default: " DEFAULT_CMDLINE ")", 0 },
+	{ "mem", 'm', "SIZE", 0, "Memory, with K, M, G or T; MiB without (default: 512M)", 0 },
+	{ "cpus", 'c', "N", 0, "Number of vCPUs (default: 1)", 0 },
+	{ "name", KEY_NAME, "NAME", 0, "Name of the guest, seen in its threads' names", 0 },
+	{ "no-reboot", KEY_NO_REBOOT, NULL, 0, "End when the guest reboots instead of starting it again", 0 },
+	{ "overcommit", KEY_OVERCOMMIT, NULL, 0, "Allow more memory than the host has", 0 },
+	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
+	{ 0 },
+};
+
+static bool name_is_good(const char *name)
+{
+	size_t i, len = strlen(name);
+
+	for (i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
+			return false;
+	}
+	return len && len <= 63 && isalnum((unsigned char)name[0]);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct run_args *args = state->input;
+	struct machine_config *config = &args->config;
+	unsigned long number;
+
+	switch (key) {
+	case KEY_KERNEL:
+		config->boot.kernel = arg;
+		break;
+	case KEY_INITRD:
+		config->boot.initrd = arg;
+		break;
+	case KEY_APPEND:
+		config->boot.cmdline = arg;
+		break;
+	case KEY_DEVICE:
+		config->device = arg;
+		break;
+	case KEY_NO_REBOOT:
+		args->no_reboot = true;
+		break;
+	case KEY_OVERCOMMIT:
+		args->overcommit = true;
+		break;
+	case KEY_NAME:
+		if (!name_is_good(arg))
+			argp_error(state, "--name: '%s' is not a name: up to 63 letters, digits, '.', '_' or '-', the first a letter or digit",
+				   arg);
+		config->name = arg;
+		break;
+	case 'm':
+		if (parse_size(arg, &config->memory))
+			argp_error(state, "--mem: %s", fail_text());
+		if (config->memory < LEAST_MEMORY || config->memory % 4096)
+			argp_error(state, "--mem: '%s' is too little, or not whole pages: give at least 16M", arg);
+		break;
+	case 'c':
+		if (parse_number(arg, 1, MAX_CPUS, &number))
+			argp_error(state, "--cpus: %s", fail_text());
+		config->cpus = (unsigned int)number;
+		break;
+	case ARGP_KEY_ARG:
+		argp_error(state, "'%s' is too much: the kernel is given with --kernel", arg);
+		break;
+	case ARGP_KEY_END:
+		if (!config->boot.kernel)
+			argp_error(state, "no kernel: give one with --kernel FILE");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.doc = "Boot a kernel in a guest, with its console on this terminal.\v"
+	       "On a terminal, Ctrl-A x ends the guest and Ctrl-A h names the other keys.\n\n"
+	       "Exit status: 0 after power-off, Ctrl-A x, or a reboot with --no-reboot; 1 could not start; "
+	       "2 usage; 3 the guest's CPU shut down (triple fault); 4 the CPU could not enter the guest; "
+	       "5 the hypervisor could not go on; 6 the guest reported a crash; 128+N ended by signal N.",
+};
+
+/* More than RAM and swap cannot end well, so it has to be asked for. */
+static int check_memory(const struct run_args *args)
+{
+	unsigned long long total;
+	struct sysinfo info;
+
+	if (args->overcommit || sysinfo(&info))
+		return 0;
+	total = ((unsigned long long)info.totalram + info.totalswap) * info.mem_unit;
+	if (args->config.memory <= total)
+		return 0;
+	return fail("%llu MiB is more than the host's memory and swap (%llu MiB): give less with --mem, or --overcommit if the guest will not use it all",
+		    (unsigned long long)args->config.memory >> 20, total >> 20);
+}
+
+static int status_of(const struct machine *m, int why)
+{
+	switch (why) {
+	case STOP_SHUTDOWN:
+		return LM_EXIT_SHUTDOWN;
+	case STOP_ENTRY:
+		return LM_EXIT_ENTRY;
+	case STOP_INTERNAL:
+		return LM_EXIT_INTERNAL;
+	case STOP_CRASHED:
+		return LM_EXIT_CRASHED;
+	case STOP_SIGNAL:
+		return LM_EXIT_SIGNAL + m->stop_signal;
+	default:
+		return LM_EXIT_OK;
+	}
+}
+
+/* From power-on to the end; tells whether the guest wants to start again. */
+static int run_once(const struct run_args *args, bool *again)
+{
+	char crash[sizeof(((struct machine *)0)->crash)];
+	struct machine *m;
+	int why, status;
+
+	*again = false;
+	m = machine_new(&args->config, console_output());
+	if (!m || machine_start(m)) {
+		if (m)
+			machine_free(m);
+		console_close();
+		return complain();
+	}
+	console_serve(m);
+	why = atomic_load(&m->stop);
+	status = status_of(m, why);
+	*again = why == STOP_RESET && !args->no_reboot;
+	memcpy(crash, m->crash, sizeof(crash));
+	machine_free(m);
+	if (crash[0]) {
+		console_close();
+		fprintf(stderr, "lamina: %s: %s", args->config.name, crash);
+	}
+	return status;
+}
+
+/**
+ * cmd_run() - the verb
+ * @argc: number of arguments
+ * @argv: the arguments
+ *
+ * Return: the exit status.
+ */
+int cmd_run(int argc, char **argv)
+{
+	struct run_args args = {
+		.config = {
+			.device = default_device(),
+			.name = "guest",
+			.memory = DEFAULT_MEMORY,
+			.cpus = 1,
+			.boot.cmdline = DEFAULT_CMDLINE,
+		},
+	};
+	bool again = true;
+	int status = LM_EXIT_OK;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	args.config.boot.cpus = args.config.cpus;
+	if (check_memory(&args) || console_open())
+		return complain();
+	while (again)
+		status = run_once(&args, &again);
+	console_close();
+	return status;
+}

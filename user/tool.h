@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What every part of the tool shares: the verbs, their exit statuses and the small helpers.
+ */
+#ifndef LAMINA_TOOL_H
+#define LAMINA_TOOL_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LM_VERSION "0.1.0"
+#define LM_DEVICE "/dev/lamina"
+
+/* Exit statuses; lamina(1) documents them. */
+enum {
+	LM_EXIT_OK = 0,
+	LM_EXIT_FAILED = 1,	/* the host or a file stood in the way; check: not fit */
+	LM_EXIT_USAGE = 2,
+	LM_EXIT_SHUTDOWN = 3,	/* the guest's CPU shut down (triple fault) */
+	LM_EXIT_ENTRY = 4,	/* the CPU refused to enter the guest */
+	LM_EXIT_INTERNAL = 5,	/* the hypervisor could not go on */
+	LM_EXIT_CRASHED = 6,	/* the guest said that it crashed */
+	LM_EXIT_SIGNAL = 128,	/* plus the number of the signal that ended the tool */
+};
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Verbs. Each takes its own argv (argv[0] is the verb) and returns the exit status. */
+int cmd_run(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_load(int argc, char **argv);
+int cmd_unload(int argc, char **argv);
+
+/* util.c */
+int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int fail_errno(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+const char *fail_text(void);
+int complain(void);
+int parse_size(const char *text, uint64_t *size);
+int parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *number);
+int read_at(int fd, void *buf, size_t len, uint64_t offset);
+int read_line(char *buf, size_t len, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int open_device(const char *path);
+const char *default_device(void);
+
+static inline uint64_t align_down(uint64_t value, uint64_t to)
+{
+	return value & ~(to - 1);
+}
+
+static inline uint64_t align_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) & ~(to - 1);
+}
+
+#endif
