@@ -77,7 +77,7 @@ enum lm_op {
 
 /* General registers and segments in the encoding order of the instruction set. */
 enum { LM_RAX, LM_RCX, LM_RDX, LM_RBX, LM_RSP, LM_RBP, LM_RSI, LM_RDI, LM_R_NONE = 16, LM_R_RIP };
-enum { LM_SEG_ES, LM_SEG_CS, LM_SEG_SS, LM_SEG_DS, LM_SEG_FS, LM_SEG_GS };
+enum { LM_SEG_ES, LM_SEG_CS, LM_SEG_SS, LM_SEG_DS, LM_SEG_FS, LM_SEG_GS, LM_SEG_IDTR };
 
 /* Where an operand is. */
 enum lm_operand {
@@ -193,8 +193,9 @@ struct lm_exec_ctx;
  *		read-modify-write on memory; may be NULL, then @write is used
  * @in:		@count times @bytes from a port, to @buf one after the other
  * @out:	the opposite
- * @seg:	a segment register
- * @load_seg:	load a segment register in protected mode; NULL: such instructions are UNKNOWN
+ * @seg:	a segment register; LM_SEG_IDTR: base and limit of the interrupt table
+ * @load_seg:	load a segment register, with the checks of the mode; NULL: such instructions are
+ *		UNKNOWN. It is the last thing that can fail; CS is only loaded in real and vm86 mode
  * @cr:		CR0, CR4, or XCR0 (as number LM_CR_XCR0)
  * @vec_read:	the low @bytes (16 or 32) of a vector register
  * @vec_write:	write them; @zero: clear what is above
