@@ -98,7 +98,6 @@ enum {
 	HC_HLT_COUNT,		/* HLT exits so far */
 	HC_PEEK_POOL,		/* offset -> 8 bytes of the memory pool behind HC_SLOT */
 	HC_POKE_POOL,		/* offset, value */
-	HC_NMI_LATER,		/* vcpu, microseconds: from another thread */
 	HC_LINE_LATER,		/* gsi, level, microseconds */
 	HC_MSI_LATER,		/* address, data, microseconds */
 	HC_SLOT_LATER,		/* slot, gpa, size, flags, offset, microseconds */

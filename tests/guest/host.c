@@ -162,7 +162,7 @@ int64_t hostcall_do(struct vcpu *v, struct hostcall *c)
 	uint64_t *a = c->a;
 	unsigned int r[4];
 
-	if ((c->op == HC_NMI || c->op == HC_MP_STATE || c->op == HC_KICK || c->op == HC_NMI_LATER) &&
+	if ((c->op == HC_NMI || c->op == HC_MP_STATE || c->op == HC_KICK) &&
 	    a[0] >= vm->ncpus)
 		return -EINVAL;
 	switch (c->op) {
@@ -185,7 +185,6 @@ int64_t hostcall_do(struct vcpu *v, struct hostcall *c)
 	case HC_INJECT_ON_HLT: v->inject_on_hlt = a[0]; return 0;
 	case HC_INJECT_WINDOW: v->inject_window = a[0]; return 0;
 	case HC_HLT_COUNT: return v->hlts;
-	case HC_NMI_LATER: return later(v, HC_NMI, a, a[1]);
 	case HC_LINE_LATER: return later(v, HC_LINE, a, a[2]);
 	case HC_MSI_LATER: return later(v, HC_MSI, a, a[2]);
 	case HC_SLOT_LATER: return later(v, HC_SLOT, a, a[5]);

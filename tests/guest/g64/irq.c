@@ -395,11 +395,12 @@ GUEST(nmi_wakes_hlt, 0, 1)
 	int i;
 
 	on(2, count);
+	apic_on();
 	cli();
 	for (i = 1; i <= 10; i++) {
-		/* two, as the first may come before the HLT */
-		HC(HC_NMI_LATER, 0, 3000);
-		HC(HC_NMI_LATER, 0, 40000);
+		/* two MSIs of type NMI, as the first may come before the HLT */
+		HC(HC_MSI_LATER, 0xfee00000, 0x4400, 3000);
+		HC(HC_MSI_LATER, 0xfee00000, 0x4400, 40000);
 		asm volatile("hlt");
 		CHECK(hits[2] > 2 * (u64)(i - 1));
 		CHECK(WAIT(hits[2] == 2 * (u64)i, 1000));
