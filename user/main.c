@@ -17,6 +17,9 @@ static const struct verb {
 	const char *what;
 } verbs[] = {
 	{ "run", cmd_run, "boot a kernel in a guest, its console on this terminal" },
+	{ "check", cmd_check, "is this host fit to run guests?" },
+	{ "load", cmd_load, "load the module" },
+	{ "unload", cmd_unload, "unload the module" },
 	{ "help", cmd_help, "this list, or the help of a verb" },
 	{ "version", cmd_version, "the version" },
 };
