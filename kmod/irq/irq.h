@@ -10,6 +10,8 @@
 #ifndef LM_IRQ_H
 #define LM_IRQ_H
 
+#include <linux/atomic.h>
+#include <linux/eventfd.h>
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
 #include <linux/list.h>
@@ -27,30 +29,57 @@ struct lm_pit;
 struct lm_routing;
 struct lm_bus;
 
+#define LM_MAX_APIC_ID	1024	/* APIC ids are vCPU ids: LM_MAX_VCPU_ID */
+#define LM_MAX_IRQFDS	8192
+#define LM_MAX_IOEVENTFDS 8192
+
+/* Who drives an interrupt line: it is high while one of them holds it high. */
+enum lm_irq_source {
+	LM_SRC_USER,		/* KVM_IRQ_LINE, irqfd */
+	LM_SRC_RESAMPLE,	/* irqfds with KVM_IRQFD_FLAG_RESAMPLE */
+	LM_SRC_PIT,
+	LM_SRC_MAX = 8,
+};
+
 struct lm_irq {
 	struct lm_ioapic *ioapic;	/* set once together with pic (l) */
 	struct lm_pic *pic;
-	struct lm_pit *pit;
+	struct lm_pit *pit;		/* set once (l); smp_load_acquire */
 	struct lm_routing __rcu *routing;
 	struct lm_bus __rcu *pio_bus;	/* ioeventfds on ports */
 	struct lm_bus __rcu *mmio_bus;	/* ioeventfds on addresses */
-	struct list_head irqfds;	/* under lock */
+	struct list_head irqfds;	/* under irqfds_lock */
+	unsigned int nr_irqfds;		/* under irqfds_lock */
+	spinlock_t irqfds_lock;		/* inside an eventfd's wait queue lock */
+	struct list_head resamplers;	/* irqfds with a resamplefd: RCU, writers under lock */
 	struct mutex lock;		/* irqfd, ioeventfd, routing updates */
 	bool in_kernel;			/* KVM_CREATE_IRQCHIP done (l, read with READ_ONCE) */
+	bool x2apic_format;		/* KVM_CAP_X2APIC_API: 32-bit ids in MSIs and KVM_GET_LAPIC */
+	bool released;			/* VM file closed: no new irqfds (under lock) */
+	u16 by_apic_id[LM_MAX_APIC_ID];	/* lm_vcpu.index + 1, or 0; checked at use */
 };
 
-/* A user exit in progress: what KVM_RUN must finish when it is called again. */
-struct lm_io {
-	u64 gpa;
-	unsigned int bytes;
-	bool write;
-	u8 data[64];
-	bool done;		/* user space has answered: data is valid */
-};
+/* Some kernels take a count (always 1 for us), later ones do not: probe in Kbuild. */
+static inline void lm_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#ifdef LM_HAVE_EVENTFD_SIGNAL_COUNT
+	eventfd_signal(ctx, 1);
+#else
+	eventfd_signal(ctx);
+#endif
+}
+
+/* ---- module ---- */
+int lm_irq_setup(void);				/* at load: the work queue of irqfds */
+void lm_irq_teardown(void);			/* at unload: waits for its last work */
 
 /* ---- VM ---- */
 int lm_irq_init(struct lm_vm *vm);
-void lm_irq_destroy(struct lm_vm *vm);		/* sleepable; no vCPU runs */
+/*
+ * Sleepable; no vCPU runs.  To be called while vm->vcpu[] is still there: the
+ * PIT's timer and irqfds reach vCPUs until this returns.  Then lm_lapic_free().
+ */
+void lm_irq_destroy(struct lm_vm *vm);
 void lm_irq_release(struct lm_vm *vm);		/* VM file closed: drop irqfds and ioeventfds */
 int lm_irq_create_chips(struct lm_vm *vm);	/* KVM_CREATE_IRQCHIP; vm->lock held */
 int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg); /* vm->lock held */
@@ -76,7 +105,7 @@ int lm_pio_dev(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, bool write, u
 int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, void *val);
 
 /* ---- LAPIC ---- */
-int lm_lapic_create(struct lm_vcpu *vcpu);
+int lm_lapic_create(struct lm_vcpu *vcpu);	/* id and index are set; not yet in vm->vcpu[] */
 void lm_lapic_free(struct lm_vcpu *vcpu);	/* sleepable */
 void lm_lapic_reset(struct lm_vcpu *vcpu, bool init);
 int lm_lapic_get(struct lm_vcpu *vcpu, struct kvm_lapic_state *s);
@@ -89,6 +118,11 @@ void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8);
 void lm_lapic_timer_migrate(struct lm_vcpu *vcpu);	/* section entered on another CPU */
 bool lm_lapic_x2apic(struct lm_vcpu *vcpu);
 bool lm_lapic_enabled(struct lm_vcpu *vcpu);
+void lm_lapic_eoi(struct lm_vcpu *vcpu);		/* section: as a write to the EOI register */
+int lm_lapic_isr_highest(struct lm_vcpu *vcpu);	/* vector in service, or -1 */
+bool lm_lapic_isr_plain(struct lm_vcpu *vcpu);	/* its EOI concerns this LAPIC alone: PV EOI may skip it */
+void lm_lapic_timer_tsc_changed(struct lm_vcpu *vcpu); /* guest's TSC was written or scaled: the deadline moves */
+int lm_lapic_lvt_deliver(struct lm_vcpu *vcpu, u32 reg);	/* APIC_LVTPC etc.; any */
 int lm_lapic_pv_ipi(struct lm_vcpu *vcpu, u64 low, u64 high, u32 min, u64 icr, bool long_mode); /* KVM_HC_SEND_IPI */
 
 /*

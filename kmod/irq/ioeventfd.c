@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ioeventfd: a guest's write to a port or an address that signals an eventfd.
+ *
+ * Each of the two buses is a hash table with open addressing, at most half full,
+ * replaced as a whole: a look-up is a multiplication and mostly one comparison, and
+ * takes no lock.  A write that finds nothing costs as much.
+ */
+#include <linux/eventfd.h>
+#include <linux/hash.h>
+#include <linux/log2.h>
+#include <linux/overflow.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "chips.h"
+
+struct lm_doorbell {
+	struct eventfd_ctx *ctx;	/* NULL: place is free */
+	u64 addr;
+	u64 match;			/* value that must be written */
+	u8 bytes;			/* 0: any width */
+	bool any;			/* any value */
+};
+
+struct lm_bus {
+	u32 nr;
+	u32 shift;			/* log2 of the number of places */
+	struct lm_doorbell place[];
+};
+
+/**
+ * lm_bus_write() - a guest's write; signals who waits for it
+ * @bus: ports or addresses, may be NULL
+ * @addr: where to
+ * @bytes: 1, 2, 4 or 8
+ * @val: value, little-endian
+ *
+ * Return: true if somebody was signalled.
+ */
+bool lm_bus_write(const struct lm_bus *bus, u64 addr, unsigned int bytes, const void *val)
+{
+	const struct lm_doorbell *d;
+	u64 v = 0;
+	u32 i;
+
+	if (!bus)
+		return false;
+	for (i = hash_64(addr, bus->shift);; i++) {
+		d = &bus->place[i & (BIT(bus->shift) - 1)];
+		if (!d->ctx)
+			return false;
+		if (d->addr != addr || (d->bytes && d->bytes != bytes))
+			continue;
+		if (!d->any) {
+			memcpy(&v, val, bytes);
+			if (v != d->match)
+				continue;
+		}
+		lm_eventfd_signal(d->ctx);
+		return true;
+	}
+}
+
+static void lm_bus_put(struct lm_bus *bus, const struct lm_doorbell *d)
+{
+	u32 i = hash_64(d->addr, bus->shift);
+
+	while (bus->place[i & (BIT(bus->shift) - 1)].ctx)
+		i++;
+	bus->place[i & (BIT(bus->shift) - 1)] = *d;
+	bus->nr++;
+}
+
+/* A table of what is in @old but @without, with room for one more. */
+static struct lm_bus *lm_bus_copy(const struct lm_bus *old, const struct lm_doorbell *without)
+{
+	u32 nr = old ? old->nr : 0, i;
+	struct lm_bus *bus;
+
+	i = order_base_2(max(2 * (nr + 1), 8u));
+	bus = kvzalloc(struct_size(bus, place, BIT(i)), GFP_KERNEL_ACCOUNT);
+	if (!bus)
+		return NULL;
+	bus->shift = i;
+	for (i = 0; old && i < BIT(old->shift); i++)
+		if (old->place[i].ctx && &old->place[i] != without)
+			lm_bus_put(bus, &old->place[i]);
+	return bus;
+}
+
+/* Two that one write could mean. */
+static bool lm_doorbell_collides(const struct lm_doorbell *a, const struct lm_doorbell *b)
+{
+	if (a->addr != b->addr)
+		return false;
+	if (!a->bytes || !b->bytes)
+		return true;
+	return a->bytes == b->bytes && (a->any || b->any || a->match == b->match);
+}
+
+static bool lm_doorbell_same(const struct lm_doorbell *a, const struct lm_doorbell *b)
+{
+	return a->ctx == b->ctx && a->addr == b->addr && a->bytes == b->bytes &&
+	       a->any == b->any && (a->any || a->match == b->match);
+}
+
+static const struct lm_doorbell *lm_bus_find(const struct lm_bus *bus, const struct lm_doorbell *d,
+					     bool (*like)(const struct lm_doorbell *,
+							  const struct lm_doorbell *))
+{
+	u32 i;
+
+	if (!bus)
+		return NULL;
+	for (i = hash_64(d->addr, bus->shift);; i++) {
+		const struct lm_doorbell *p = &bus->place[i & (BIT(bus->shift) - 1)];
+
+		if (!p->ctx)
+			return NULL;
+		if (like(p, d))
+			return p;
+	}
+}
+
+/* lm_irq.lock held.  Afterwards nobody uses the old table. */
+static void lm_bus_publish(struct lm_bus __rcu **bus, struct lm_bus *new)
+{
+	struct lm_bus *old = rcu_replace_pointer(*bus, new, true);
+
+	if (!old)
+		return;
+	synchronize_rcu_expedited();
+	kvfree(old);
+}
+
+static int lm_doorbell_add(struct lm_irq *irq, struct lm_bus __rcu **slot,
+			   const struct lm_doorbell *d)
+{
+	struct lm_bus *old = rcu_dereference_protected(*slot, lockdep_is_held(&irq->lock));
+	struct lm_bus *new;
+
+	if (irq->released)
+		return -ENODEV;
+	if (lm_bus_find(old, d, lm_doorbell_collides))
+		return -EEXIST;
+	if (old && old->nr >= LM_MAX_IOEVENTFDS)
+		return -ENOSPC;
+	new = lm_bus_copy(old, NULL);
+	if (!new)
+		return -ENOMEM;
+	lm_bus_put(new, d);
+	lm_bus_publish(slot, new);
+	return 0;
+}
+
+static int lm_doorbell_del(struct lm_irq *irq, struct lm_bus __rcu **slot,
+			   const struct lm_doorbell *d)
+{
+	struct lm_bus *old = rcu_dereference_protected(*slot, lockdep_is_held(&irq->lock));
+	const struct lm_doorbell *p = lm_bus_find(old, d, lm_doorbell_same);
+	struct lm_bus *new = NULL;
+
+	if (!p)
+		return -ENOENT;
+	if (old->nr > 1) {
+		new = lm_bus_copy(old, p);
+		if (!new)
+			return -ENOMEM;
+	}
+	lm_bus_publish(slot, new);
+	eventfd_ctx_put(d->ctx);	/* the table's reference */
+	return 0;
+}
+
+static int lm_doorbell_check(const struct kvm_ioeventfd *args)
+{
+	if (args->len > 8 || (args->len && !is_power_of_2(args->len)))
+		return -EINVAL;
+	if (args->addr + args->len < args->addr)
+		return -EINVAL;
+	if (args->flags & ~(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO))
+		return -EINVAL;
+	if (!args->len && (args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH))
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * lm_ioeventfd() - KVM_IOEVENTFD
+ * @vm: the VM
+ * @args: as copied in
+ *
+ * Return: 0, -EINVAL (width, flags, not an eventfd), -EBADF, -EEXIST (a write could
+ * mean two), -ENOENT (nothing like it), -ENOSPC, -ENOMEM.
+ */
+int lm_ioeventfd(struct lm_vm *vm, const struct kvm_ioeventfd *args)
+{
+	bool deassign = args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN;
+	struct lm_bus __rcu **slot = args->flags & KVM_IOEVENTFD_FLAG_PIO ?
+				     &vm->irq.pio_bus : &vm->irq.mmio_bus;
+	struct lm_doorbell d = {
+		.addr = args->addr,
+		.bytes = args->len,
+		.match = args->datamatch,
+		.any = !(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH),
+	};
+	int err;
+
+	if (!deassign) {
+		err = lm_doorbell_check(args);
+		if (err)
+			return err;
+	} else if (args->len > 8) {
+		return -ENOENT;
+	}
+	d.ctx = eventfd_ctx_fdget(args->fd);
+	if (IS_ERR(d.ctx))
+		return PTR_ERR(d.ctx);
+	mutex_lock(&vm->irq.lock);
+	err = deassign ? lm_doorbell_del(&vm->irq, slot, &d) :
+			 lm_doorbell_add(&vm->irq, slot, &d);
+	mutex_unlock(&vm->irq.lock);
+	/* An added one keeps the reference. */
+	if (deassign || err)
+		eventfd_ctx_put(d.ctx);
+	return err;
+}
+
+static void lm_bus_drop(struct lm_bus *bus)
+{
+	u32 i;
+
+	for (i = 0; bus && i < BIT(bus->shift); i++)
+		if (bus->place[i].ctx)
+			eventfd_ctx_put(bus->place[i].ctx);
+	kvfree(bus);
+}
+
+/* The VM's file is closed; lm_irqfd_release() has said so to those who would add. */
+void lm_ioeventfd_release(struct lm_vm *vm)
+{
+	struct lm_irq *irq = &vm->irq;
+	struct lm_bus *pio, *mmio;
+
+	mutex_lock(&irq->lock);
+	pio = rcu_replace_pointer(irq->pio_bus, NULL, lockdep_is_held(&irq->lock));
+	mmio = rcu_replace_pointer(irq->mmio_bus, NULL, lockdep_is_held(&irq->lock));
+	mutex_unlock(&irq->lock);
+	if (!pio && !mmio)
+		return;
+	synchronize_rcu_expedited();
+	lm_bus_drop(pio);
+	lm_bus_drop(mmio);
+}

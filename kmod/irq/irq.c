@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The interrupt controllers of a VM as a whole: creation and end, the bus that finds
+ * the device behind a port or an address, and the state that user space saves.
+ */
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "chips.h"
+
+/**
+ * lm_irq_init() - a VM without chips
+ * @vm: zeroed
+ *
+ * Return: 0.
+ */
+int lm_irq_init(struct lm_vm *vm)
+{
+	struct lm_irq *irq = &vm->irq;
+
+	INIT_LIST_HEAD(&irq->irqfds);
+	INIT_LIST_HEAD(&irq->resamplers);
+	spin_lock_init(&irq->irqfds_lock);
+	mutex_init(&irq->lock);
+	return 0;
+}
+
+/**
+ * lm_irq_release() - the VM's file is closed
+ * @vm: the VM, whose vCPUs may still run
+ *
+ * Sleeps.  No eventfd signals it any more, and it signals none.  May be called
+ * twice.
+ */
+void lm_irq_release(struct lm_vm *vm)
+{
+	lm_irqfd_release(vm);
+	lm_ioeventfd_release(vm);
+}
+
+/**
+ * lm_irq_destroy() - free the chips
+ * @vm: no vCPU runs; vm->vcpu[] is still there
+ *
+ * Sleeps.
+ */
+void lm_irq_destroy(struct lm_vm *vm)
+{
+	struct lm_irq *irq = &vm->irq;
+
+	lm_irq_release(vm);
+	lm_pit_free(irq->pit);
+	lm_routing_free(vm);
+	kfree(irq->ioapic);
+	kfree(irq->pic);
+	irq->pit = NULL;
+	irq->ioapic = NULL;
+	irq->pic = NULL;
+}
+
+/**
+ * lm_irq_create_chips() - KVM_CREATE_IRQCHIP
+ * @vm: the VM, its lock held; it has no vCPUs yet (the caller's check)
+ *
+ * Return: 0, -EEXIST, -ENOMEM.
+ */
+int lm_irq_create_chips(struct lm_vm *vm)
+{
+	struct lm_irq *irq = &vm->irq;
+
+	if (irq->in_kernel)
+		return -EEXIST;
+	irq->ioapic = lm_ioapic_create(vm);
+	irq->pic = lm_pic_create(vm);
+	if (!irq->ioapic || !irq->pic || lm_routing_default(vm)) {
+		kfree(irq->ioapic);
+		kfree(irq->pic);
+		irq->ioapic = NULL;
+		irq->pic = NULL;
+		return -ENOMEM;
+	}
+	smp_store_release(&irq->in_kernel, true);
+	return 0;
+}
+
+/**
+ * lm_irq_create_pit() - KVM_CREATE_PIT2
+ * @vm: the VM, its lock held
+ * @cfg: as copied in
+ *
+ * Return: 0, -EEXIST, -ENOENT (no chips), -EINVAL (flags), -ENOMEM.
+ */
+int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg)
+{
+	struct lm_pit *pit;
+
+	if (vm->irq.pit)
+		return -EEXIST;
+	if (!vm->irq.in_kernel)
+		return -ENOENT;
+	if (cfg->flags & ~KVM_PIT_SPEAKER_DUMMY)
+		return -EINVAL;
+	pit = lm_pit_create(vm, cfg->flags & KVM_PIT_SPEAKER_DUMMY);
+	if (!pit)
+		return -ENOMEM;
+	smp_store_release(&vm->irq.pit, pit);
+	return 0;
+}
+
+/* ---- bus ---- */
+
+static bool lm_pio_byte(struct lm_irq *irq, u16 port, bool write, u8 *val)
+{
+	struct lm_pit *pit;
+
+	switch (port) {
+	case 0x20:
+	case 0x21:
+	case 0xa0:
+	case 0xa1:
+	case 0x4d0:
+	case 0x4d1:
+		if (write)
+			lm_pic_write(irq->pic, port, *val);
+		else
+			*val = lm_pic_read(irq->pic, port);
+		return true;
+	case 0x61:
+	case 0x40 ... 0x43:
+		pit = smp_load_acquire(&irq->pit);
+		if (!pit || (port == 0x61 && !pit->speaker))
+			return false;
+		if (write)
+			lm_pit_write(pit, port, *val);
+		else
+			*val = lm_pit_read(pit, port);
+		return true;
+	}
+	return false;
+}
+
+/* These devices are eight bits wide: the bus splits what is wider. */
+static noinline int lm_pio_wide(struct lm_irq *irq, u16 port, unsigned int bytes, bool write,
+				u32 *val)
+{
+	u32 out = ~0u;
+	unsigned int i;
+	u8 byte;
+
+	for (i = 0; i < bytes; i++) {
+		byte = *val >> (8 * i);
+		if (!lm_pio_byte(irq, port + i, write, &byte)) {
+			if (i == 0)
+				return LM_USER;
+			continue;
+		}
+		if (!write)
+			out = (out & ~(0xffu << (8 * i))) | (u32)byte << (8 * i);
+	}
+	if (!write)
+		*val = bytes == 4 ? out : out & (BIT(8 * bytes) - 1);
+	return LM_DONE;
+}
+
+/**
+ * lm_pio_dev() - a guest's access to a port
+ * @vcpu: the vCPU, in its section
+ * @port: the port
+ * @bytes: 1, 2 or 4
+ * @write: direction
+ * @val: the value
+ *
+ * Return: LM_DONE, or LM_USER if no device of ours is there.
+ */
+int lm_pio_dev(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, bool write, u32 *val)
+{
+	struct lm_irq *irq = &vcpu->vm->irq;
+	u8 byte;
+
+	/* The section has interrupts off: that is its RCU read side. */
+	if (write && lm_bus_write(rcu_dereference_sched(irq->pio_bus), port, bytes, val))
+		return LM_DONE;
+	if (!smp_load_acquire(&irq->in_kernel))
+		return LM_USER;
+	if (unlikely(bytes != 1))
+		return lm_pio_wide(irq, port, bytes, write, val);
+	byte = *val;
+	if (!lm_pio_byte(irq, port, write, &byte))
+		return LM_USER;
+	if (!write)
+		*val = byte;
+	return LM_DONE;
+}
+
+/**
+ * lm_mmio_dev() - a guest's access to an address without memory
+ * @vcpu: the vCPU, in its section
+ * @gpa: the address
+ * @bytes: 1, 2, 4 or 8
+ * @write: direction
+ * @val: value, little-endian
+ *
+ * Return: LM_DONE, or LM_USER if no device of ours is there.
+ */
+int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, void *val)
+{
+	struct lm_irq *irq = &vcpu->vm->irq;
+	struct lm_lapic *l = vcpu->lapic;
+
+	if (l) {
+		if (gpa - l->mmio < PAGE_SIZE) {
+			lm_lapic_mmio(l, gpa & ~PAGE_MASK, bytes, write, val);
+			return LM_DONE;
+		}
+		if (gpa - READ_ONCE(irq->ioapic->base) < LM_IOAPIC_SIZE) {
+			lm_ioapic_mmio(irq->ioapic, gpa - irq->ioapic->base, bytes, write, val);
+			return LM_DONE;
+		}
+	}
+	if (write && lm_bus_write(rcu_dereference_sched(irq->mmio_bus), gpa, bytes, val))
+		return LM_DONE;
+	return LM_USER;
+}
+
+/* ---- state ---- */
+
+/**
+ * lm_irqchip_get() - KVM_GET_IRQCHIP
+ * @vm: the VM
+ * @chip: chip_id in, state out
+ *
+ * Return: 0, -ENXIO without chips, -EINVAL for an unknown one.
+ */
+int lm_irqchip_get(struct lm_vm *vm, struct kvm_irqchip *chip)
+{
+	struct lm_irq *irq = &vm->irq;
+
+	if (!smp_load_acquire(&irq->in_kernel))
+		return -ENXIO;
+	memset(&chip->chip, 0, sizeof(chip->chip));
+	switch (chip->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+		lm_pic_get(irq->pic, 0, &chip->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_PIC_SLAVE:
+		lm_pic_get(irq->pic, 1, &chip->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		lm_ioapic_get(irq->ioapic, &chip->chip.ioapic);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/**
+ * lm_irqchip_set() - KVM_SET_IRQCHIP
+ * @vm: the VM
+ * @chip: chip_id and state; fields out of range are cut to it
+ *
+ * Return: 0, -ENXIO without chips, -EINVAL for an unknown one.
+ */
+int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip)
+{
+	struct lm_irq *irq = &vm->irq;
+
+	if (!smp_load_acquire(&irq->in_kernel))
+		return -ENXIO;
+	switch (chip->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+		lm_pic_set(irq->pic, 0, &chip->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_PIC_SLAVE:
+		lm_pic_set(irq->pic, 1, &chip->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		lm_ioapic_set(irq->ioapic, &chip->chip.ioapic);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/**
+ * lm_pit_get() - KVM_GET_PIT2
+ * @vm: the VM
+ * @ps: where to
+ *
+ * Return: 0, or -ENXIO without a PIT.
+ */
+int lm_pit_get(struct lm_vm *vm, struct kvm_pit_state2 *ps)
+{
+	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+
+	if (!pit)
+		return -ENXIO;
+	lm_pit_state_get(pit, ps);
+	return 0;
+}
+
+/**
+ * lm_pit_set() - KVM_SET_PIT2
+ * @vm: the VM
+ * @ps: the state
+ *
+ * Return: 0, -ENXIO without a PIT, -EINVAL for values that no PIT has.
+ */
+int lm_pit_set(struct lm_vm *vm, const struct kvm_pit_state2 *ps)
+{
+	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+
+	return pit ? lm_pit_state_set(pit, ps) : -ENXIO;
+}
+
+/**
+ * lm_pit_reinject() - KVM_REINJECT_CONTROL
+ * @vm: the VM
+ * @c: keep ticks that come while the last one is not acknowledged, or not
+ *
+ * Return: 0, or -ENXIO without a PIT.
+ */
+int lm_pit_reinject(struct lm_vm *vm, const struct kvm_reinject_control *c)
+{
+	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+
+	if (!pit)
+		return -ENXIO;
+	WRITE_ONCE(pit->reinject, !!c->pit_reinject);
+	lm_pit_unmasked(pit);
+	return 0;
+}
