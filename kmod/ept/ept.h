@@ -3,19 +3,26 @@
  * Guest memory: slots over user addresses, one nested radix tree for both
  * vendors, the MMU notifier that keeps it true, the dirty log, and the object
  * that decides on TLB flushes.
+ *
+ * What other parts call is here; what the files of this directory share is in
+ * tree.h.
  */
 #ifndef LM_EPT_H
 #define LM_EPT_H
 
 #include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/jump_label.h>
 #include <linux/kvm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/rcupdate.h>
+#include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
 struct lm_vm;
 struct lm_vcpu;
+struct lm_host_page;
 
 #define LM_MAX_SLOTS	512
 
@@ -28,11 +35,16 @@ struct lm_slot {
 	unsigned long *dirty;		/* one bit a page, or NULL */
 };
 
-/* Sorted by gfn, replaced as a whole; readers are sections (interrupts off) or hold lm_vm.lock. */
+/*
+ * Sorted by gfn, replaced as a whole, never changed.  Readers are sections
+ * (interrupts off), hold lm_vm.lock, or hold a reference (the notifier).
+ */
 struct lm_slots {
 	struct rcu_head rcu;
+	refcount_t users;
 	u32 nr;
-	struct lm_slot *slot[];
+	unsigned long hva_min, hva_max;	/* hull of all slots, hva_max exclusive */
+	struct lm_slot slot[];
 };
 
 /*
@@ -41,29 +53,63 @@ struct lm_slots {
  */
 struct lm_flush {
 	atomic64_t gen;
+	atomic_t unflushed;		/* zaps that took something present away and did not flush yet */
+	spinlock_t lock;		/* done, cpus */
+	u64 done;			/* every invalidation up to this gen reached every CPU */
+	cpumask_var_t cpus;
+};
+
+/*
+ * The tags (ASIDs or VPIDs) of one CPU.  Only that CPU touches it, with
+ * interrupts off.  A tag is handed out once in a generation.
+ */
+struct lm_tag_pool {
+	u64 gen;
+	u32 next, min, max;
 };
 
 struct lm_flush_cpu {
-	u64 gen;		/* lm_flush.gen that this vCPU's tag is clean of */
-	u64 asid_gen;		/* generation of the CPU's pool that asid is of */
+	u64 gen;			/* lm_flush.gen that this vCPU's tag is clean of */
+	u64 pool_gen;			/* generation of pool that asid is of */
+	const struct lm_tag_pool *pool;	/* the CPU that asid belongs to */
 	u32 asid;
-	int cpu;		/* CPU that asid belongs to */
+};
+
+#define LM_TABLE_CACHE	16
+
+struct lm_tlb;
+
+/* The part of a vCPU that guest memory needs. */
+struct lm_mem_cpu {
+	u64 *table[LM_TABLE_CACHE];	/* zeroed pages for the tree (v: filled, s: used) */
+	u32 nr_tables;
+	u32 last;			/* (s) index of the slot that was hit last */
+	bool need_tables;		/* (s) with LM_NEED: only @table is short */
+	struct lm_tlb *tlb;		/* (s) the model TLB of debug_tlb, or NULL */
 };
 
 /* What an encoding must say; filled by ept/npt.c and ept/ept.c. */
 struct lm_npt_format {
-	u64 present, read, write, exec, accessed, dirty, large;
+	u64 present;			/* any of these set: present */
+	u64 leaf;			/* bits of every leaf but those below */
+	u64 write, accessed, dirty, large;
+	u64 table;			/* bits of a pointer to a table */
 	u64 addr_mask;
-	u64 table_bits;		/* for a pointer to a table */
-	u64 (*memtype)(u64 host_pte, bool is_ram);
+	u64 memtype[2][8];		/* [large][PAT << 2 | PCD << 1 | PWT of the host's entry] */
 };
+
+extern const struct lm_npt_format lm_npt;
 
 struct lm_mem {
 	struct lm_slots __rcu *slots;
+	struct lm_slots __rcu *old_slots;	/* while an update zaps: what it replaces */
 	struct mmu_notifier mn;
 	const struct lm_npt_format *format;	/* (c) */
 	u64 *root;				/* (c) */
 	int levels;				/* (c) */
+	int large_levels;			/* (c) highest level of a leaf */
+	u64 max_gfn;				/* (c) exclusive */
+	bool dead;				/* the mm is gone */
 	struct lm_flush flush;
 	atomic_long_t table_pages;
 	long max_table_pages;
@@ -71,11 +117,17 @@ struct lm_mem {
 	spinlock_t inv_lock;
 	int inv_count;
 	unsigned long inv_start, inv_end;
-	u64 inv_seq;
+#ifdef LM_KUNIT
+	/* a host page table made up by a test, in place of vm->mm's */
+	bool (*test_host)(struct lm_mem *mem, unsigned long hva, struct lm_host_page *hp);
+	void (*test_flush)(struct lm_mem *mem);
+#endif
 };
 
 int lm_mem_init(struct lm_vm *vm);
-void lm_mem_destroy(struct lm_vm *vm);	/* no vCPU runs any more */
+void lm_mem_destroy(struct lm_vm *vm);	/* no vCPU runs any more; before the vCPUs are freed */
+int lm_mem_vcpu_init(struct lm_vcpu *vcpu);
+void lm_mem_vcpu_free(struct lm_vcpu *vcpu);
 
 /* KVM_SET_USER_MEMORY_REGION; takes vm->lock. */
 int lm_mem_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_region *r);
@@ -85,13 +137,15 @@ int lm_mem_get_dirty_log(struct lm_vm *vm, struct kvm_dirty_log *log);
  * lm_mem_fault - resolve a nested page fault; in the section, interrupts off
  *
  * LM_DONE: mapped (or somebody else did): enter again.  LM_NEED: the host page
- * is absent (or not writable): vcpu->need says which address.  LM_USER: no slot
- * (or a write to a read-only one): MMIO.  -EFAULT: the host address is bad.
+ * is absent (or not writable): vcpu->need says which address.  LM_AGAIN: an
+ * invalidation or a slot update is under way.  LM_USER: no slot (or a write to
+ * a read-only one): MMIO.  -ENOMEM: more page tables than the slots can need.
+ * -EIO: the owner's memory is gone.
  */
 #define LM_FAULT_MMIO	LM_USER
 int lm_mem_fault(struct lm_vcpu *vcpu, u64 gpa, bool write, bool exec);
 
-/* Sleepable, outside the section: make vcpu->need present. 0, -EFAULT, -EINTR. */
+/* Sleepable, outside the section: make vcpu->need present. 0, -EFAULT, -ENOMEM, -EINTR. */
 int lm_mem_need(struct lm_vcpu *vcpu);
 
 /*
@@ -111,5 +165,32 @@ bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write);
  */
 void lm_flush_all(struct lm_vm *vm);
 
+/**
+ * enum lm_flush_how - what an entry must do about its TLB tag
+ * @LM_FLUSH_NONE: nothing; the tag is the one of the last entry on this CPU
+ * @LM_FLUSH_RETAG: lm_flush_cpu.asid is new and was never used: write it, no flush
+ * @LM_FLUSH_TAG: same asid; flush it
+ * @LM_FLUSH_ALL: lm_flush_cpu.asid is new; flush every tag of this CPU
+ *
+ * The answer is given once: who gets it must carry it out at the very next
+ * entry on this CPU.
+ */
+enum lm_flush_how {
+	LM_FLUSH_NONE,
+	LM_FLUSH_RETAG,
+	LM_FLUSH_TAG,
+	LM_FLUSH_ALL,
+};
+
+void lm_tag_pool_init(struct lm_tag_pool *pool, u32 min, u32 max);
+enum lm_flush_how lm_flush_slow(struct lm_vcpu *vcpu, struct lm_tag_pool *pool, bool by_asid);
+
+/*
+ * debug_tlb: a model of what the vCPU's TLB may hold, checked at each entry.
+ */
+DECLARE_STATIC_KEY_FALSE(lm_debug_tlb);
+void lm_tlb_check(struct lm_vcpu *vcpu);
+
+/* lm_flush_decide(), lm_flush_self(): in flush.h, which needs struct lm_vcpu. */
 
 #endif

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest physical memory from inside the section, through the owner's own
+ * mapping, with page faults disabled: what is absent is asked for with LM_NEED.
+ * The host's page table thus applies with all its rights, and sees the dirty
+ * and accessed bits.
+ */
+#include <linux/uaccess.h>
+
+#include "tree.h"
+
+static int lm_gpa_need(struct lm_vcpu *vcpu, void __user *p, bool write)
+{
+	vcpu->need.hva = (unsigned long)p;
+	vcpu->need.write = write;
+	return LM_NEED;
+}
+
+/*
+ * One access of a fixed size.  user_access_begin() also keeps a guest from
+ * steering a speculative access past the end of the slot.
+ */
+#define LM_GET(type, p, buf) do {					\
+	type v;								\
+									\
+	if (unlikely(!user_access_begin(p, sizeof(v))))			\
+		goto bad;						\
+	unsafe_get_user(v, (type __user *)(p), fault);			\
+	user_access_end();						\
+	__builtin_memcpy(buf, &v, sizeof(v));				\
+} while (0)
+
+#define LM_PUT(type, p, buf) do {					\
+	type v;								\
+									\
+	__builtin_memcpy(&v, buf, sizeof(v));				\
+	if (unlikely(!user_access_begin(p, sizeof(v))))			\
+		goto bad;						\
+	unsafe_put_user(v, (type __user *)(p), fault);			\
+	user_access_end();						\
+} while (0)
+
+/* [p, p + bytes) lies in one page. */
+static __always_inline int lm_user_read(struct lm_vcpu *vcpu, void __user *p, void *buf,
+					unsigned int bytes)
+{
+	pagefault_disable();
+	switch (bytes) {
+	case 8:
+		LM_GET(u64, p, buf);
+		break;
+	case 4:
+		LM_GET(u32, p, buf);
+		break;
+	case 2:
+		LM_GET(u16, p, buf);
+		break;
+	case 1:
+		LM_GET(u8, p, buf);
+		break;
+	default:
+		if (__copy_from_user_inatomic(buf, p, bytes))
+			goto bad;
+	}
+	pagefault_enable();
+	return LM_DONE;
+fault:
+	user_access_end();
+bad:
+	pagefault_enable();
+	return lm_gpa_need(vcpu, p, false);
+}
+
+static __always_inline int lm_user_write(struct lm_vcpu *vcpu, void __user *p, const void *buf,
+					 unsigned int bytes)
+{
+	pagefault_disable();
+	switch (bytes) {
+	case 8:
+		LM_PUT(u64, p, buf);
+		break;
+	case 4:
+		LM_PUT(u32, p, buf);
+		break;
+	case 2:
+		LM_PUT(u16, p, buf);
+		break;
+	case 1:
+		LM_PUT(u8, p, buf);
+		break;
+	default:
+		if (__copy_to_user_inatomic(p, buf, bytes))
+			goto bad;
+	}
+	pagefault_enable();
+	return LM_DONE;
+fault:
+	user_access_end();
+bad:
+	pagefault_enable();
+	return lm_gpa_need(vcpu, p, true);
+}
+
+/* The user address of @gpa, or NULL (MMIO).  *slot is set if found. */
+static __always_inline void __user *lm_gpa_user(struct lm_vcpu *vcpu, u64 gpa, bool write,
+						struct lm_slot **slot)
+{
+	u64 gfn = gpa >> PAGE_SHIFT;
+
+	*slot = lm_slot_find(vcpu, lm_slots_section(vcpu), gfn);
+	if (unlikely(!*slot || (write && ((*slot)->flags & KVM_MEM_READONLY))))
+		return NULL;
+	return (void __user *)(lm_slot_hva(*slot, gfn) + offset_in_page(gpa));
+}
+
+static noinline int lm_gpa_read_split(struct lm_vcpu *vcpu, u64 gpa, u8 *buf, unsigned int bytes)
+{
+	while (bytes) {
+		unsigned int part = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(gpa));
+		int r = lm_gpa_read(vcpu, gpa, buf, part);
+
+		if (r)
+			return r;
+		gpa += part;
+		buf += part;
+		bytes -= part;
+	}
+	return LM_DONE;
+}
+
+/**
+ * lm_gpa_read - read guest physical memory
+ * @vcpu: in its section
+ * @gpa: address
+ * @buf: where to
+ * @bytes: how many; may cross pages
+ *
+ * Return: LM_DONE, LM_NEED, LM_USER; @buf is complete only with LM_DONE
+ */
+int lm_gpa_read(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes)
+{
+	struct lm_slot *slot;
+	void __user *p;
+
+	if (unlikely(offset_in_page(gpa) + (u64)bytes > PAGE_SIZE))
+		return lm_gpa_read_split(vcpu, gpa, buf, bytes);
+	p = lm_gpa_user(vcpu, gpa, false, &slot);
+	if (unlikely(!p))
+		return LM_USER;
+	return lm_user_read(vcpu, p, buf, bytes);
+}
+
+/* Make sure of write access without changing anything. */
+static int lm_user_probe(struct lm_vcpu *vcpu, u8 __user *p)
+{
+	u8 v;
+
+	pagefault_disable();
+	if (!user_access_begin(p, 1))
+		goto bad;
+	unsafe_get_user(v, p, fault);
+	/* CMPXCHG writes even if it loses, then what it found. */
+	(void)unsafe_try_cmpxchg_user(p, &v, v, fault);
+	user_access_end();
+	pagefault_enable();
+	return LM_DONE;
+fault:
+	user_access_end();
+bad:
+	pagefault_enable();
+	return lm_gpa_need(vcpu, p, true);
+}
+
+/*
+ * More than one page: first make sure of each.  A page can still go away before
+ * its part is written; then the handler runs again and writes the same again.
+ */
+static noinline int lm_gpa_write_split(struct lm_vcpu *vcpu, u64 gpa, const u8 *buf,
+				       unsigned int bytes)
+{
+	u64 end = gpa + bytes;
+	u64 at;
+	int r;
+
+	for (at = gpa; at < end; at = (at | ~PAGE_MASK) + 1) {
+		struct lm_slot *slot;
+		u8 __user *p = lm_gpa_user(vcpu, at, true, &slot);
+
+		if (!p)
+			return LM_USER;
+		r = lm_user_probe(vcpu, p);
+		if (r)
+			return r;
+	}
+	while (bytes) {
+		unsigned int part = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(gpa));
+
+		r = lm_gpa_write(vcpu, gpa, buf, part);
+		if (r)
+			return r;
+		gpa += part;
+		buf += part;
+		bytes -= part;
+	}
+	return LM_DONE;
+}
+
+/**
+ * lm_gpa_write - write guest physical memory
+ * @vcpu: in its section
+ * @gpa: address
+ * @buf: what
+ * @bytes: how many; may cross pages
+ *
+ * Return: LM_DONE, LM_NEED or LM_USER (nothing was written)
+ */
+int lm_gpa_write(struct lm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int bytes)
+{
+	struct lm_slot *slot;
+	void __user *p;
+	int r;
+
+	if (unlikely(offset_in_page(gpa) + (u64)bytes > PAGE_SIZE))
+		return lm_gpa_write_split(vcpu, gpa, buf, bytes);
+	p = lm_gpa_user(vcpu, gpa, true, &slot);
+	if (unlikely(!p))
+		return LM_USER;
+	r = lm_user_write(vcpu, p, buf, bytes);
+	if (unlikely(slot->dirty) && r == LM_DONE)
+		lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+	return r;
+}
+
+#define LM_CMPXCHG(type, p, old, new) ({				\
+	type o = *(old);						\
+	bool won = unsafe_try_cmpxchg_user((type __user *)(p), &o, (type)(new), fault); \
+									\
+	*(old) = o;							\
+	won;								\
+})
+
+/**
+ * lm_gpa_cmpxchg - atomic compare and exchange in guest physical memory
+ * @vcpu: in its section
+ * @gpa: address, aligned to @bytes
+ * @old: what is expected; what was there if it lost
+ * @new: the new value
+ * @bytes: 1, 2, 4 or 8
+ *
+ * Return: LM_DONE, LM_AGAIN if it lost, LM_NEED, LM_USER
+ */
+int lm_gpa_cmpxchg(struct lm_vcpu *vcpu, u64 gpa, u64 *old, u64 new, unsigned int bytes)
+{
+	struct lm_slot *slot;
+	void __user *p = lm_gpa_user(vcpu, gpa, true, &slot);
+	bool won;
+
+	if (!p || WARN_ON_ONCE(!IS_ALIGNED(gpa, bytes)))
+		return LM_USER;
+	pagefault_disable();
+	if (!user_access_begin(p, bytes))
+		goto bad;
+	switch (bytes) {
+	case 8:
+		won = LM_CMPXCHG(u64, p, old, new);
+		break;
+	case 4:
+		won = LM_CMPXCHG(u32, p, old, new);
+		break;
+	case 2:
+		won = LM_CMPXCHG(u16, p, old, new);
+		break;
+	default:
+		won = LM_CMPXCHG(u8, p, old, new);
+		break;
+	}
+	user_access_end();
+	pagefault_enable();
+	lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+	return won ? LM_DONE : LM_AGAIN;
+fault:
+	user_access_end();
+bad:
+	pagefault_enable();
+	return lm_gpa_need(vcpu, p, true);
+}
+
+/**
+ * lm_gpa_is_ram - does a slot back this address?
+ * @vcpu: in its section
+ * @gpa: address
+ * @write: for writing
+ */
+bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write)
+{
+	struct lm_slot *slot;
+
+	return lm_gpa_user(vcpu, gpa, write, &slot);
+}
