@@ -49,7 +49,8 @@ static int open_kmod(void)
 	void *library = dlopen("libkmod.so.2", RTLD_NOW);
 
 	if (!library)
-		return fail("libkmod is missing: install it with 'sudo apt-get install libkmod2'");
+		return fail("libkmod does not open (%s): install it with 'sudo apt-get install libkmod2'",
+			    dlerror());
 	if (resolve(library, "kmod_new", &kmod.new) ||
 	    resolve(library, "kmod_module_new_from_path", &kmod.new_from_path) ||
 	    resolve(library, "kmod_module_new_from_name", &kmod.new_from_name) ||

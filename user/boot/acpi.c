@@ -103,7 +103,6 @@ static void add_pci_root(struct aml *a)
 	size_t device = aml_begin_device(a, "PCI0"), resources;
 
 	aml_name_eisa_id(a, "_HID", "PNP0A03");
-	aml_name_integer(a, "_ADR", 0);
 	aml_name_integer(a, "_BBN", 0);
 	aml_name_integer(a, "_UID", 0);
 	resources = aml_begin_resources(a);

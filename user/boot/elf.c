@@ -49,10 +49,18 @@ static int read_header(const struct image *image, Elf64_Ehdr *eh)
 	    eh->e_machine != EM_X86_64)
 		return fail("%s is an ELF file, but not for x86-64", image->path);
 	if (eh->e_type != ET_EXEC && eh->e_type != ET_DYN)
-		return fail("%s is an ELF file, but not a kernel", image->path);
+		return fail("%s is an ELF file, but no kernel", image->path);
 	if (eh->e_phentsize != sizeof(Elf64_Phdr) || !eh->e_phnum || eh->e_phnum > MAX_SEGMENTS ||
 	    !in_file(image, eh->e_phoff, eh->e_phnum * sizeof(Elf64_Phdr)))
 		return fail("%s has no program headers that make sense", image->path);
+	return 0;
+}
+
+static int read_segment(const struct image *image, const Elf64_Ehdr *eh, unsigned int i,
+			Elf64_Phdr *ph)
+{
+	if (read_at(image->fd, ph, sizeof(*ph), eh->e_phoff + i * sizeof(*ph)))
+		return fail_errno("cannot read %s", image->path);
 	return 0;
 }
 
@@ -163,18 +171,23 @@ int elf_load(const struct image *image, const struct boot_config *config,
 
 	if (read_header(image, &eh))
 		return -1;
+	/* The entry first: a program that is no kernel has none, and nothing else of it matters. */
 	for (i = 0; i < eh.e_phnum; i++) {
-		if (read_at(image->fd, &ph, sizeof(ph), eh.e_phoff + i * sizeof(ph)))
-			return fail_errno("cannot read %s", image->path);
+		if (read_segment(image, &eh, i, &ph))
+			return -1;
 		if (ph.p_type == PT_NOTE && read_notes(image, &ph, &start))
+			return -1;
+	}
+	if (!start)
+		return fail("%s has no PVH entry: it is no kernel, or one without CONFIG_PVH (then give its bzImage)",
+			    image->path);
+	for (i = 0; i < eh.e_phnum; i++) {
+		if (read_segment(image, &eh, i, &ph))
 			return -1;
 		if (ph.p_type == PT_LOAD && load_segment(image, mem, &ph, &end))
 			return -1;
 	}
-	if (!start)
-		return fail("%s has no PVH entry: build the kernel with CONFIG_PVH, or give its bzImage",
-			    image->path);
-	if (!guest_at(mem, start, 1) || start < HIGH_MEMORY || start >= end)
+	if (start < HIGH_MEMORY || start >= end)
 		return fail("%s has an entry outside the kernel", image->path);
 	if (load_initrd(mem, config->initrd, end, 0x80000000, &initrd))
 		return -1;
