@@ -40,80 +40,74 @@ static int lm_gpa_need(struct lm_vcpu *vcpu, void __user *p, bool write)
 	user_access_end();						\
 } while (0)
 
-/* [p, p + bytes) lies in one page. */
-static __always_inline int lm_user_read(struct lm_vcpu *vcpu, void __user *p, void *buf,
-					unsigned int bytes)
+/* The slot of last time if it holds @gpa and grants the access, else NULL. */
+static __always_inline struct lm_slot *lm_gpa_slot(struct lm_vcpu *vcpu, u64 gpa, bool write)
 {
-	pagefault_disable();
-	switch (bytes) {
-	case 8:
-		LM_GET(u64, p, buf);
-		break;
-	case 4:
-		LM_GET(u32, p, buf);
-		break;
-	case 2:
-		LM_GET(u16, p, buf);
-		break;
-	case 1:
-		LM_GET(u8, p, buf);
-		break;
-	default:
-		if (__copy_from_user_inatomic(buf, p, bytes))
-			goto bad;
-	}
-	pagefault_enable();
-	return LM_DONE;
-fault:
-	user_access_end();
-bad:
-	pagefault_enable();
-	return lm_gpa_need(vcpu, p, false);
-}
-
-static __always_inline int lm_user_write(struct lm_vcpu *vcpu, void __user *p, const void *buf,
-					 unsigned int bytes)
-{
-	pagefault_disable();
-	switch (bytes) {
-	case 8:
-		LM_PUT(u64, p, buf);
-		break;
-	case 4:
-		LM_PUT(u32, p, buf);
-		break;
-	case 2:
-		LM_PUT(u16, p, buf);
-		break;
-	case 1:
-		LM_PUT(u8, p, buf);
-		break;
-	default:
-		if (__copy_to_user_inatomic(p, buf, bytes))
-			goto bad;
-	}
-	pagefault_enable();
-	return LM_DONE;
-fault:
-	user_access_end();
-bad:
-	pagefault_enable();
-	return lm_gpa_need(vcpu, p, true);
-}
-
-/* The user address of @gpa, or NULL (MMIO).  *slot is set if found. */
-static __always_inline void __user *lm_gpa_user(struct lm_vcpu *vcpu, u64 gpa, bool write,
-						struct lm_slot **slot)
-{
+	struct lm_slots *slots = lm_slots_section(vcpu);
 	u64 gfn = gpa >> PAGE_SHIFT;
+	u32 i = vcpu->mem.last;
 
-	*slot = lm_slot_find(vcpu, lm_slots_section(vcpu), gfn);
-	if (unlikely(!*slot || (write && ((*slot)->flags & KVM_MEM_READONLY))))
+	if (unlikely(i >= slots->nr || gfn - slots->slot[i].gfn >= slots->slot[i].npages))
 		return NULL;
-	return (void __user *)(lm_slot_hva(*slot, gfn) + offset_in_page(gpa));
+	if (write && unlikely(slots->slot[i].flags & KVM_MEM_READONLY))
+		return NULL;
+	return &slots->slot[i];
 }
 
-static noinline int lm_gpa_read_split(struct lm_vcpu *vcpu, u64 gpa, u8 *buf, unsigned int bytes)
+/* The slow half of lm_gpa_slot(): after true it answers. */
+static bool lm_gpa_search(struct lm_vcpu *vcpu, u64 gpa, bool write)
+{
+	struct lm_slot *slot = lm_slot_search(vcpu, lm_slots_section(vcpu), gpa >> PAGE_SHIFT);
+
+	return slot && !(write && (slot->flags & KVM_MEM_READONLY));
+}
+
+static __always_inline void __user *lm_gpa_user(const struct lm_slot *slot, u64 gpa)
+{
+	return (void __user *)(slot->hva + (gpa - (slot->gfn << PAGE_SHIFT)));
+}
+
+/*
+ * What is rare is in functions of its own, called last: so the compiler needs
+ * no stack frame for the short way.
+ */
+static noinline int lm_read_bulk(struct lm_vcpu *vcpu, void __user *p, void *buf,
+				 unsigned int bytes)
+{
+	unsigned long left;
+
+	pagefault_disable();
+	left = __copy_from_user_inatomic(buf, p, bytes);
+	pagefault_enable();
+	return left ? lm_gpa_need(vcpu, p, false) : LM_DONE;
+}
+
+static noinline int lm_write_bulk(struct lm_vcpu *vcpu, const struct lm_slot *slot, u64 gpa,
+				  const void *buf, unsigned int bytes)
+{
+	void __user *p = lm_gpa_user(slot, gpa);
+	unsigned long left;
+
+	pagefault_disable();
+	left = __copy_to_user_inatomic(p, buf, bytes);
+	pagefault_enable();
+	/* Also if a part was written; after the write, so that who takes the bit has seen it. */
+	lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+	return left ? lm_gpa_need(vcpu, p, true) : LM_DONE;
+}
+
+static noinline int lm_read_search(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes)
+{
+	return lm_gpa_search(vcpu, gpa, false) ? lm_gpa_read(vcpu, gpa, buf, bytes) : LM_USER;
+}
+
+static noinline int lm_write_search(struct lm_vcpu *vcpu, u64 gpa, const void *buf,
+				    unsigned int bytes)
+{
+	return lm_gpa_search(vcpu, gpa, true) ? lm_gpa_write(vcpu, gpa, buf, bytes) : LM_USER;
+}
+
+static noinline int lm_read_split(struct lm_vcpu *vcpu, u64 gpa, u8 *buf, unsigned int bytes)
 {
 	while (bytes) {
 		unsigned int part = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(gpa));
@@ -143,11 +137,29 @@ int lm_gpa_read(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes)
 	void __user *p;
 
 	if (unlikely(offset_in_page(gpa) + (u64)bytes > PAGE_SIZE))
-		return lm_gpa_read_split(vcpu, gpa, buf, bytes);
-	p = lm_gpa_user(vcpu, gpa, false, &slot);
-	if (unlikely(!p))
-		return LM_USER;
-	return lm_user_read(vcpu, p, buf, bytes);
+		return lm_read_split(vcpu, gpa, buf, bytes);
+	slot = lm_gpa_slot(vcpu, gpa, false);
+	if (unlikely(!slot))
+		return lm_read_search(vcpu, gpa, buf, bytes);
+	p = lm_gpa_user(slot, gpa);
+	if (bytes != 8 && bytes != 4 && bytes != 2 && bytes != 1)
+		return lm_read_bulk(vcpu, p, buf, bytes);
+	pagefault_disable();
+	if (likely(bytes == 8))
+		LM_GET(u64, p, buf);
+	else if (bytes == 4)
+		LM_GET(u32, p, buf);
+	else if (bytes == 2)
+		LM_GET(u16, p, buf);
+	else
+		LM_GET(u8, p, buf);
+	pagefault_enable();
+	return LM_DONE;
+fault:
+	user_access_end();
+bad:
+	pagefault_enable();
+	return lm_gpa_need(vcpu, p, false);
 }
 
 /* Make sure of write access without changing anything. */
@@ -175,20 +187,22 @@ bad:
  * More than one page: first make sure of each.  A page can still go away before
  * its part is written; then the handler runs again and writes the same again.
  */
-static noinline int lm_gpa_write_split(struct lm_vcpu *vcpu, u64 gpa, const u8 *buf,
-				       unsigned int bytes)
+static noinline int lm_write_split(struct lm_vcpu *vcpu, u64 gpa, const u8 *buf,
+				   unsigned int bytes)
 {
 	u64 end = gpa + bytes;
 	u64 at;
 	int r;
 
 	for (at = gpa; at < end; at = (at | ~PAGE_MASK) + 1) {
-		struct lm_slot *slot;
-		u8 __user *p = lm_gpa_user(vcpu, at, true, &slot);
+		struct lm_slot *slot = lm_gpa_slot(vcpu, at, true);
 
-		if (!p)
-			return LM_USER;
-		r = lm_user_probe(vcpu, p);
+		if (!slot) {
+			if (!lm_gpa_search(vcpu, at, true))
+				return LM_USER;
+			slot = lm_gpa_slot(vcpu, at, true);
+		}
+		r = lm_user_probe(vcpu, lm_gpa_user(slot, at));
 		if (r)
 			return r;
 	}
@@ -218,17 +232,32 @@ int lm_gpa_write(struct lm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int by
 {
 	struct lm_slot *slot;
 	void __user *p;
-	int r;
 
 	if (unlikely(offset_in_page(gpa) + (u64)bytes > PAGE_SIZE))
-		return lm_gpa_write_split(vcpu, gpa, buf, bytes);
-	p = lm_gpa_user(vcpu, gpa, true, &slot);
-	if (unlikely(!p))
-		return LM_USER;
-	r = lm_user_write(vcpu, p, buf, bytes);
-	if (unlikely(slot->dirty) && r == LM_DONE)
-		lm_slot_mark(slot, gpa >> PAGE_SHIFT);
-	return r;
+		return lm_write_split(vcpu, gpa, buf, bytes);
+	slot = lm_gpa_slot(vcpu, gpa, true);
+	if (unlikely(!slot))
+		return lm_write_search(vcpu, gpa, buf, bytes);
+	p = lm_gpa_user(slot, gpa);
+	if (bytes != 8 && bytes != 4 && bytes != 2 && bytes != 1)
+		return lm_write_bulk(vcpu, slot, gpa, buf, bytes);
+	pagefault_disable();
+	if (likely(bytes == 8))
+		LM_PUT(u64, p, buf);
+	else if (bytes == 4)
+		LM_PUT(u32, p, buf);
+	else if (bytes == 2)
+		LM_PUT(u16, p, buf);
+	else
+		LM_PUT(u8, p, buf);
+	pagefault_enable();
+	lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+	return LM_DONE;
+fault:
+	user_access_end();
+bad:
+	pagefault_enable();
+	return lm_gpa_need(vcpu, p, true);
 }
 
 #define LM_CMPXCHG(type, p, old, new) ({				\
@@ -251,12 +280,13 @@ int lm_gpa_write(struct lm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int by
  */
 int lm_gpa_cmpxchg(struct lm_vcpu *vcpu, u64 gpa, u64 *old, u64 new, unsigned int bytes)
 {
-	struct lm_slot *slot;
-	void __user *p = lm_gpa_user(vcpu, gpa, true, &slot);
+	struct lm_slot *slot = lm_slot_find(vcpu, lm_slots_section(vcpu), gpa >> PAGE_SHIFT);
+	void __user *p;
 	bool won;
 
-	if (!p || WARN_ON_ONCE(!IS_ALIGNED(gpa, bytes)))
+	if (!slot || (slot->flags & KVM_MEM_READONLY) || WARN_ON_ONCE(!IS_ALIGNED(gpa, bytes)))
 		return LM_USER;
+	p = lm_gpa_user(slot, gpa);
 	pagefault_disable();
 	if (!user_access_begin(p, bytes))
 		goto bad;
@@ -293,7 +323,7 @@ bad:
  */
 bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write)
 {
-	struct lm_slot *slot;
+	struct lm_slot *slot = lm_slot_find(vcpu, lm_slots_section(vcpu), gpa >> PAGE_SHIFT);
 
-	return lm_gpa_user(vcpu, gpa, write, &slot);
+	return slot && !(write && (slot->flags & KVM_MEM_READONLY));
 }
