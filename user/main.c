@@ -65,8 +65,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 
 static int cmd_help(int argc, char **argv)
 {
-	static char help[] = "--help";
-	char *args[] = { NULL, help, NULL };
+	char help[] = "--help";
+	char *args[3] = { NULL, help, NULL };
 	const struct verb *verb = argc > 1 ? find(argv[1]) : NULL;
 
 	if (argc > 1 && !verb) {

@@ -17,8 +17,15 @@
 #define LEAST_MEMORY (16ull << 20)
 #define DEFAULT_CMDLINE "console=ttyS0"
 
-enum { KEY_KERNEL = 0x100, KEY_INITRD, KEY_APPEND, KEY_NAME, KEY_DEVICE, KEY_NO_REBOOT,
-       KEY_OVERCOMMIT };
+enum {
+	KEY_KERNEL = 0x100,
+	KEY_INITRD,
+	KEY_APPEND,
+	KEY_NAME,
+	KEY_DEVICE,
+	KEY_NO_REBOOT,
+	KEY_OVERCOMMIT,
+};
 
 struct run_args {
 	struct machine_config config;

@@ -73,14 +73,45 @@ static int parse(void (*change)(struct setup_header *), uint64_t size, struct bz
 	return bzimage_parse(head, sizeof(head), size, bz);
 }
 
-static void too_old(struct setup_header *hdr) { hdr->version = 0x0200; }
-static void zimage(struct setup_header *hdr) { hdr->loadflags = 0; }
-static void odd_alignment(struct setup_header *hdr) { hdr->kernel_alignment = 3; }
-static void no_alignment(struct setup_header *hdr) { hdr->kernel_alignment = 0; }
-static void low_address(struct setup_header *hdr) { hdr->pref_address = 0x1000; }
-static void huge_address(struct setup_header *hdr) { hdr->pref_address = 1ull << 62; }
-static void no_payload(struct setup_header *hdr) { hdr->syssize = 0; }
-static void only_32_bit(struct setup_header *hdr) { hdr->xloadflags = 0; }
+static void too_old(struct setup_header *hdr)
+{
+	hdr->version = 0x0200;
+}
+
+static void zimage(struct setup_header *hdr)
+{
+	hdr->loadflags = 0;
+}
+
+static void odd_alignment(struct setup_header *hdr)
+{
+	hdr->kernel_alignment = 3;
+}
+
+static void no_alignment(struct setup_header *hdr)
+{
+	hdr->kernel_alignment = 0;
+}
+
+static void low_address(struct setup_header *hdr)
+{
+	hdr->pref_address = 0x1000;
+}
+
+static void huge_address(struct setup_header *hdr)
+{
+	hdr->pref_address = 1ull << 62;
+}
+
+static void no_payload(struct setup_header *hdr)
+{
+	hdr->syssize = 0;
+}
+
+static void only_32_bit(struct setup_header *hdr)
+{
+	hdr->xloadflags = 0;
+}
 
 static void test_bzimage_header(void)
 {

@@ -106,7 +106,7 @@ static void check_raw(int want)
 		give_up(125, "the terminal is not ", want ? "raw" : "cooked");
 }
 
-static void step(const char *what)
+static void take(const char *what)
 {
 	if (!strncmp(what, "expect=", 7))
 		expect(what + 7);
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 		_exit(127);
 	}
 	for (i = 2; strcmp(argv[i], "--"); i++)
-		step(argv[i]);
+		take(argv[i]);
 	while (!ended())
 		pump(50);
 	while (seen_len < sizeof(seen) - 1 && poll(&(struct pollfd){ .fd = master, .events = POLLIN }, 1, 0) > 0) {
