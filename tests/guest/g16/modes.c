@@ -65,8 +65,10 @@ GUEST(r16_pio, 0, 1)
 	CHECK_EQ(buf[0] | buf[5] << 8, 0x5566);
 	CHECK_EQ(buf[6], 7);
 	/* through ES with a base */
+	di = 0x800;
+	cx = 2;
 	asm volatile("mov %2, %%es\n\trep insb\n\tmov %3, %%es"
-		     : "+D"(di), "+c"(cx) : "r"(0x100), "r"(0), "d"(PORT_DEV + 0x10), "0"(0x800), "1"(2) : "memory");
+		     : "+D"(di), "+c"(cx) : "r"(0x100), "r"(0), "d"(PORT_DEV + 0x10) : "memory");
 	CHECK_EQ(r16(0x1800) & 0xffff, 0x6666);
 }
 
@@ -145,7 +147,7 @@ u32 trip;
 	"mov %%ax, %%ds\n\tmov %%ax, %%es\n\tmov %%ax, %%ss\n\t"	\
 	"mov %%cr0, %%eax\n\tand $0x7ffffffe, %%eax\n\tmov %%eax, %%cr0\n\t"	\
 	"ljmpl $0, $82f\n82:\txor %%ax, %%ax\n\tmov %%ax, %%ds\n\t"	\
-	"mov %%ax, %%es\n\tmov %%ax, %%ss\n\t"
+	"mov %%ax, %%es\n\tmov %%ax, %%ss\n\t.code16gcc\n\t"
 
 GUEST(r16_to_pm32_and_back, 0, 1)
 {
@@ -183,9 +185,9 @@ GUEST(r16_to_long_and_back, 0, 1)
 			     "mov %%cr0, %%eax\n\tor $0x80000001, %%eax\n\tmov %%eax, %%cr0\n\t"
 			     "ljmpl $8, $80f\n\t.code64\n80:\tmov $0x10, %%eax\n\tmov %%eax, %%ds\n\t"
 			     "mov %%eax, %%ss\n\t"
-			     "movabs $0x123456789, %%rax\n\tshr $32, %%rax\n\tadd %%eax, trip64\n\t"
+			     "movabs $0x123456789, %%rax\n\tshr $32, %%rax\n\tmov $trip64, %%ebx\n\tadd %%eax, (%%rbx)\n\t"
 			     /* 64 -> compatibility mode -> paging off -> real */
-			     "pushq $0x18\n\tpushq $83f\n\tlretq\n\t"
+			     "pushq $0x18\n\tmov $83f, %%eax\n\tpush %%rax\n\tlretq\n\t"
 			     ".code32\n83:\tmov %%cr0, %%eax\n\tand $0x7fffffff, %%eax\n\tmov %%eax, %%cr0\n\t"
 			     "mov $0xc0000080, %%ecx\n\trdmsr\n\tand $~0x100, %%eax\n\twrmsr\n\t"
 			     BACK_TO_REAL

@@ -91,14 +91,20 @@ static inline void sti(void) { asm volatile("sti" ::: "memory"); }
 static inline void sti_nop(void) { asm volatile("sti; nop" ::: "memory"); }
 static inline void sti_hlt(void) { asm volatile("sti; hlt" ::: "memory"); }
 static inline void cpu_relax(void) { asm volatile("pause" ::: "memory"); }
-static inline void w8(u64 a, u8 v) { *(volatile u8 *)(uintptr_t)a = v; }
-static inline void w16(u64 a, u16 v) { *(volatile u16 *)(uintptr_t)a = v; }
-static inline void w32(u64 a, u32 v) { *(volatile u32 *)(uintptr_t)a = v; }
-static inline void w64(u64 a, u64 v) { *(volatile u64 *)(uintptr_t)a = v; }
-static inline u8 r8(u64 a) { return *(volatile u8 *)(uintptr_t)a; }
-static inline u16 r16(u64 a) { return *(volatile u16 *)(uintptr_t)a; }
-static inline u32 r32(u64 a) { return *(volatile u32 *)(uintptr_t)a; }
-static inline u64 r64(u64 a) { return *(volatile u64 *)(uintptr_t)a; }
+/* In a register: as constants, addresses above 64 KiB would be cut in 16-bit code. */
+static inline void *opaque(uintptr_t a)
+{
+	asm("" : "+r"(a));
+	return (void *)a;
+}
+static inline void w8(u64 a, u8 v) { *(volatile u8 *)opaque(a) = v; }
+static inline void w16(u64 a, u16 v) { *(volatile u16 *)opaque(a) = v; }
+static inline void w32(u64 a, u32 v) { *(volatile u32 *)opaque(a) = v; }
+static inline void w64(u64 a, u64 v) { *(volatile u64 *)opaque(a) = v; }
+static inline u8 r8(u64 a) { return *(volatile u8 *)opaque(a); }
+static inline u16 r16(u64 a) { return *(volatile u16 *)opaque(a); }
+static inline u32 r32(u64 a) { return *(volatile u32 *)opaque(a); }
+static inline u64 r64(u64 a) { return *(volatile u64 *)opaque(a); }
 #define BARRIER() asm volatile("" ::: "memory")
 
 #define RDCR(n) ({ unsigned long v_; asm volatile("mov %%cr" #n ",%0" : "=r"(v_)); v_; })
