@@ -110,9 +110,7 @@ static int decode_vex(struct cursor *c, struct lm_insn *insn, u8 b, u32 *e)
 	if (insn->rep || insn->rex || insn->flags & (LM_INSN_LOCK | LM_INSN_OP16))
 		return LM_INSN_UD;
 	insn->rex = c->mode == LM_MODE_64 ? rex | 0x40 : 0;
-	insn->vvvv = ~b2 >> 3 & (c->mode == LM_MODE_64 ? 15 : 7);
-	if (c->mode != LM_MODE_64)
-		insn->vvvv |= insn->vvvv == 7 ? 8 : 0;
+	insn->vvvv = (b2 >> 3 & 15) | (c->mode == LM_MODE_64 ? 0 : 8);
 	insn->flags |= LM_INSN_VEX;
 	insn->opcode = *c->p++;
 	insn->map = c->xmap & 3;
@@ -121,7 +119,8 @@ static int decode_vex(struct cursor *c, struct lm_insn *insn, u8 b, u32 *e)
 	if (LM_E_ID(*e) >= LM_OP_VMOVU && insn->vvvv != 15)
 		*e = LM_OP_OTHER | LM_E_M;
 	insn->op_bytes = b2 & 4 ? 32 : 16;
-	return LM_INSN_OK;
+	/* VEX.L is ignored by the scalar moves and must be zero for the 64-bit ones. */
+	return b2 & 4 && LM_E_ID(*e) >= LM_OP_VMOVL ? LM_INSN_UD : LM_INSN_OK;
 }
 
 /* 62: only the length is of interest. SDM vol. 2 2.7.1. */

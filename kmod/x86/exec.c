@@ -352,8 +352,6 @@ static noinline int dispatch(struct lm_x_state *s)
 
 	switch (insn->id) {
 	case LM_OP_MOVNTI:
-		if (insn->op_bytes == 2)
-			return LM_X_UNKNOWN;
 		return exec_mov(s);
 	case LM_OP_MOVZX8:
 		return exec_extend(s, 1, false);

@@ -341,16 +341,9 @@ static u16 selector(struct lm_x_state *s, unsigned int seg)
 static int exec_push_sreg(struct lm_x_state *s)
 {
 	u64 rsp = s->gpr[LM_RSP], v = selector(s, s->insn->opcode >> 3 & 7);
-	unsigned int bytes = s->insn->op_bytes;
 	int ret;
 
-	/* With 32 bits only the selector's two bytes are written, SDM vol. 2, PUSH. */
-	if (bytes != 4) {
-		ret = push(s, &rsp, &v, bytes, 0);
-	} else {
-		rsp = stack_move(s, rsp, -4);
-		ret = lm_x_write(s, LM_SEG_SS, stack_offset(s, rsp), &v, 2, 0);
-	}
+	ret = push(s, &rsp, &v, s->insn->op_bytes, 0);
 	if (!ret)
 		s->gpr[LM_RSP] = rsp;
 	return ret;

@@ -128,7 +128,7 @@ enum lm_operand {
  * @mode:	enum lm_insn_mode it was decoded for
  * @dst:	enum lm_operand
  * @src:	enum lm_operand
- * @vvvv:	VEX.vvvv, 15 when unused
+ * @vvvv:	VEX.vvvv as encoded, that is inverted; 15 when unused
  * @flags:	LM_INSN_*
  * @imm2:	second immediate: ENTER's level, a far pointer's selector
  * @disp:	displacement, sign-extended, or the moffs address

@@ -36,7 +36,7 @@ enum {
 
 enum {
 	S10, S11, S12, S13, S16, S17, S28, S29, S2B, S6E, S6F, S78, S7E, S7F, SD6, SE7, SF0,
-	SB8, SBC, SBD,
+	SB8, SBC, SBD, SC3,
 };
 
 /* The six classic forms of an arithmetic instruction. */
@@ -139,7 +139,7 @@ const u32 lm_optab_0f[256] = {
 	/* b8 */ SSE(SB8), OP(UD, REG, RM, NONE, M), GRP(G8, RM, IMM, BU, 0),
 		 OP(BTC, RM, REG, NONE, M | L),
 	/* bc */ SSE(SBC), SSE(SBD), OP(MOVSX8, REG, RM, NONE, M), OP(MOVSX16, REG, RM, NONE, M),
-	/* c0 */ BW(XADD, RM, REG, NONE, M | L), OTH_I, OP(MOVNTI, RM, REG, NONE, MO),
+	/* c0 */ BW(XADD, RM, REG, NONE, M | L), OTH_I, SSE(SC3),
 	/* c4 */ R2(OTH_I), OTH_I, GRP(G9, RM, NONE, NONE, FIX),
 	/* c8 */ R8(OP(BSWAP, OPREG, NONE, NONE, 0)),
 	/* d0 */ R4(OTH), R2(OTH), SSE(SD6), OTH, R8(OTH),
@@ -211,6 +211,7 @@ const u32 lm_optab_sse[][4] = {
 		OP(BSR, REG, RM, NONE, M), OP(BSR, REG, RM, NONE, M),
 		OP(LZCNT, REG, RM, NONE, M), OP(BSR, REG, RM, NONE, M),
 	},
+	[SC3] = { OP(MOVNTI, RM, REG, NONE, MO), 0, 0, 0 },
 };
 
 const u8 lm_optab_0f01[64] = {
