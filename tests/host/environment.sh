@@ -16,7 +16,7 @@ for dir in /proc /sys /dev /dev/pts /dev/shm /tmp /sys/kernel/debug \
 	passes "$dir is mounted" grep -q " $dir " /proc/mounts
 done
 passes 'tracepoints can be set' test -e /sys/kernel/tracing/events/sched/enable
-for file in vmlinux vmlinuz initrd; do
+for file in vmlinuz initrd; do
 	passes "/guest/$file" test -s "/guest/$file"
 done
 for module in kvm-amd tun vhost_net bridge veth msr zram; do
