@@ -7,4 +7,50 @@
 #ifndef LM_COMPAT_H
 #define LM_COMPAT_H
 
+#include <linux/entry-kvm.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/smp.h>
+#include <asm/reboot.h>
+
+/*
+ * Panic and crash kernels: the kernel calls one function on each CPU that turns
+ * virtualisation off.  There is one slot, and KVM's vendor modules hold it from
+ * load, so it is ours only while they are not loaded.  Kernels without it turn
+ * virtualisation off by themselves.
+ */
+#ifdef LM_HAVE_EMERGENCY_CB
+static inline void lm_emergency_register(void (*off)(void))
+{
+	cpu_emergency_register_virt_callback(off);
+}
+
+static inline void lm_emergency_unregister(void (*off)(void))
+{
+	cpu_emergency_unregister_virt_callback(off);
+}
+#else
+static inline void lm_emergency_register(void (*off)(void)) { }
+static inline void lm_emergency_unregister(void (*off)(void)) { }
+#endif
+
+/* Signals, rescheduling, task work (live patching, io_uring, the freezer): is any of it due? */
+static __always_inline bool lm_task_work_pending(void)
+{
+	return READ_ONCE(current_thread_info()->flags) & XFER_TO_GUEST_MODE_WORK;
+}
+
+struct lm_vcpu;
+
+/* Serve it; 0 or -EINTR.  The function takes a vCPU for KVM's other architectures only. */
+static inline int lm_task_work(struct lm_vcpu *vcpu)
+{
+	return xfer_to_guest_mode_handle_work(NULL);
+}
+
+static inline void lm_send_reschedule(int cpu)
+{
+	smp_send_reschedule(cpu);
+}
+
 #endif

@@ -28,6 +28,7 @@
 #include "compat.h"
 #include "ept/ept.h"
 #include "irq/irq.h"
+#include "x86/insn.h"
 #include "x86/x86.h"
 
 struct lm_vm;
@@ -102,10 +103,7 @@ struct lm_dtr {
 	u32 limit;
 };
 
-enum lm_gpr {
-	LM_RAX, LM_RCX, LM_RDX, LM_RBX, LM_RSP, LM_RBP, LM_RSI, LM_RDI,
-	LM_R8, LM_R9, LM_R10, LM_R11, LM_R12, LM_R13, LM_R14, LM_R15, LM_GPRS,
-};
+#define LM_GPRS		16	/* in encoding order, enum in x86/insn.h */
 
 /* The neutral state of a vCPU.  enter.S knows the offset of gpr[]. */
 struct lm_state {
@@ -119,11 +117,8 @@ struct lm_state {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 pat;
-	u32 shadow;	/* LM_SHADOW_* */
+	u32 shadow;	/* LM_SHADOW_NONE, _STI, _MOVSS of x86/insn.h */
 };
-
-#define LM_SHADOW_STI		BIT(0)
-#define LM_SHADOW_MOV_SS	BIT(1)
 
 enum lm_exit_kind {
 	LM_EXIT_INTR,		/* a host interrupt or NMI is pending */
@@ -149,6 +144,27 @@ enum lm_exit_kind {
 	LM_EXIT_FAIL_ENTRY,
 	LM_EXIT_UNKNOWN,
 	LM_EXIT_KINDS,
+};
+
+/**
+ * struct lm_io - the accesses of one instruction that user space must answer
+ * @frag: each access to a device in the order in which the instruction makes them
+ * @nr: how many of @frag are known; the last one is in progress if @pending
+ * @cursor: the next one that the instruction, executed again, will ask for
+ * @pending: frag[nr - 1] waits for user space
+ *
+ * An instruction whose access ends in user space is executed again from its
+ * start after each answer; the answered accesses are replayed from here.
+ */
+struct lm_io {
+	struct {
+		u64 addr;
+		u8 bytes;
+		bool write, port;
+		u8 data[8];
+	} frag[12];
+	u8 nr, cursor;
+	bool pending;
 };
 
 /**
@@ -233,7 +249,6 @@ struct lm_events {
 	u8 inflight_len;
 	atomic_t nmi_pending;
 	bool nmi_masked;
-	bool smi_unused;
 	int user_irq;
 };
 
@@ -245,7 +260,7 @@ enum lm_request {
 	LM_REQ_LAPIC,		/* INIT or SIPI arrived */
 	LM_REQ_UNHALT,		/* PV unhalt: wake although no interrupt is pending */
 	LM_REQ_TRIPLE_FAULT,
-	LM_REQ_SLOW,		/* any work that must leave the section first */
+	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
 
 struct lm_vcpu_stat {
@@ -290,13 +305,17 @@ struct lm_vcpu {
 	} need;				/* (s) with LM_NEED */
 
 	int (*complete)(struct lm_vcpu *vcpu);	/* (v) finish the last user exit */
-	struct lm_io io;		/* (v) the user exit in progress */
+	struct lm_io io;		/* (v) */
+	bool retry;			/* (v) call the handler of exit again before entering */
+	bool dr_loaded;			/* (v) the guest uses DR0-3: they are in the CPU in its section */
+	u64 tsc_entered;		/* (s) with count_guest: host TSC at entry */
 	sigset_t sigmask;		/* (v) */
 	bool sigmask_set;
 
 	struct lm_lapic *lapic;		/* (c) NULL without an in-kernel irqchip */
 	struct lm_x86 x86;		/* (v) cpuid, msr, fpu, tsc, pv areas */
 	struct lm_flush_cpu flush;	/* (s) ASID or VPID and generations */
+	struct lm_mem_cpu mem;		/* (v, s) table-page cache, last slot, model TLB */
 	u32 guest_debug;		/* (v) KVM_GUESTDBG_* */
 
 	struct lm_hw *hw;		/* (c) the vendor's part */
@@ -307,10 +326,12 @@ struct lm_vcpu {
 
 struct lm_vm {
 	refcount_t users;		/* the VM's file and each vCPU file */
+	u64 id;				/* (c) never used twice */
 	struct mm_struct *mm;		/* (c) */
 	struct mutex lock;
 	struct lm_mem mem;		/* slots, nested page table, notifier, flush */
 	struct lm_vcpu *vcpu[LM_MAX_VCPUS]; /* (l) set once; read with READ_ONCE */
+	u32 bsp_id;			/* (l) vCPU id of the boot processor */
 	int nr_vcpus;			/* (l) published with release after vcpu[] */
 	struct lm_irq irq;		/* irqchips, routing, irqfd, ioeventfd */
 	struct lm_vm_x86 x86;		/* clock, TSC rate, MSR defaults */
@@ -360,7 +381,6 @@ struct lm_backend {
 	void (*get)(struct lm_vcpu *vcpu, u32 groups);	/* save area → st; sets valid */
 	void (*update)(struct lm_vcpu *vcpu);	/* CPUID, CR or debug set-up changed: intercepts, MSR bitmap */
 	void (*tsc)(struct lm_vcpu *vcpu);	/* write TSC offset and ratio */
-	bool (*cr0_valid)(u64 cr0);
 	void (*dump)(struct lm_vcpu *vcpu);	/* the save area to the log, on failed entries */
 };
 
@@ -452,15 +472,14 @@ static inline void lm_request(struct lm_vcpu *vcpu, enum lm_request req)
 
 /* ---- section.c ---- */
 
-void lm_section_enter(struct lm_vcpu *vcpu);
+int lm_section_enter(struct lm_vcpu *vcpu);
 void lm_section_leave(struct lm_vcpu *vcpu);
 
-/* ---- exit/: each kind has one handler, called inside the section ---- */
+/* ---- exit/: one handler for each kind, called inside the section ---- */
 
-typedef int (*lm_exit_handler)(struct lm_vcpu *vcpu);
-extern const lm_exit_handler lm_exit_handlers[LM_EXIT_KINDS];
-
+int lm_handle_exit(struct lm_vcpu *vcpu);	/* exit/exit.c */
 int lm_skip_insn(struct lm_vcpu *vcpu);	/* RIP past the instruction: LM_DONE or LM_NEED */
+bool lm_io_answered(struct lm_vcpu *vcpu);	/* user space has answered the access in progress */
 int lm_user_error(struct lm_vcpu *vcpu, u32 suberror);	/* KVM_EXIT_INTERNAL_ERROR */
 
 /* ---- vm.c, vcpu.c, main.c ---- */
@@ -473,6 +492,11 @@ void lm_vcpu_destroy(struct lm_vcpu *vcpu);
 int lm_check_extension(struct lm_vm *vm, long ext);
 int lm_hardware_enable(void);
 void lm_hardware_disable(void);
+void lm_vms_resumed(void);
+void lm_vms_stop(void);
+void lm_vcpu_take_init_sipi(struct lm_vcpu *vcpu);
+
+#define LM_VCPU_MMAP_SIZE	(2 * PAGE_SIZE)	/* struct kvm_run, data of port accesses */
 
 static inline struct lm_vcpu *lm_vcpu_get(struct lm_vm *vm, int index)
 {

@@ -327,3 +327,23 @@ bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write)
 
 	return slot && !(write && (slot->flags & KVM_MEM_READONLY));
 }
+
+/**
+ * lm_gpa_probe_write - would lm_gpa_write() succeed now?
+ * @vcpu: in its section
+ * @gpa: address
+ * @bytes: how many; within one page
+ *
+ * Return: LM_DONE, LM_NEED, LM_USER
+ */
+int lm_gpa_probe_write(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes)
+{
+	struct lm_slot *slot = lm_gpa_slot(vcpu, gpa, true);
+
+	if (!slot) {
+		if (!lm_gpa_search(vcpu, gpa, true))
+			return LM_USER;
+		slot = lm_gpa_slot(vcpu, gpa, true);
+	}
+	return lm_user_probe(vcpu, lm_gpa_user(slot, gpa));
+}

@@ -156,6 +156,7 @@ int lm_gpa_read(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes);
 int lm_gpa_write(struct lm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int bytes);
 /* Atomic compare and exchange of 1, 2, 4, 8 bytes, naturally aligned; LM_AGAIN if it lost. */
 int lm_gpa_cmpxchg(struct lm_vcpu *vcpu, u64 gpa, u64 *old, u64 new, unsigned int bytes);
+int lm_gpa_probe_write(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes);
 bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write);
 
 /*

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Exceptions of the guest that are intercepted: #DB and #AC, since a guest can
+ * make their delivery loop for ever inside the CPU; #BP while user space debugs;
+ * #UD for the other vendor's hypercall.
+ */
+#include <uapi/asm/debugreg.h>
+#include <asm/trapnr.h>
+
+#include "exit.h"
+
+static int lm_exit_debug(struct lm_vcpu *vcpu, u8 vector)
+{
+	struct kvm_debug_exit_arch *arch = &vcpu->run->debug.arch;
+
+	lm_need_state(vcpu, LM_S_CS | LM_S_RIP | LM_S_DR);
+	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+	arch->exception = vector;
+	arch->pc = vcpu->st.seg[LM_CS].base + vcpu->st.rip;
+	arch->dr6 = vcpu->st.dr6;
+	arch->dr7 = vcpu->st.dr7;
+	return LM_USER;
+}
+
+/* VMCALL on AMD and VMMCALL on Intel are #UD; a guest moved here may have either. */
+static int lm_exit_undefined(struct lm_vcpu *vcpu)
+{
+	struct lm_insn insn;
+	int r;
+
+	r = lm_insn_at_rip(vcpu, &insn);
+	if (r == LM_NEED)
+		return r;
+	if (r == LM_DONE && (insn.id == LM_OP_VMCALL || insn.id == LM_OP_VMMCALL)) {
+		vcpu->exit.insn_len = insn.len;
+		return lm_exit_hypercall(vcpu);
+	}
+	if (r != LM_AGAIN)	/* an answer of AGAIN has queued its exception */
+		lm_inject_ud(vcpu);
+	return LM_DONE;
+}
+
+/* DR6 is as the CPU left it; delivery replaces what a #DB defines by the payload. */
+static u64 lm_debug_payload(struct lm_vcpu *vcpu)
+{
+	return lm_dr6(vcpu) & (DR_TRAP_BITS | DR_STEP | DR_SWITCH | BIT(13));
+}
+
+/**
+ * lm_exit_exception - an intercepted exception
+ * @vcpu: in its section
+ */
+int lm_exit_exception(struct lm_vcpu *vcpu)
+{
+	const struct lm_exit *e = &vcpu->exit;
+	u8 vector = e->exception.vector;
+
+	if (vector == X86_TRAP_UD)
+		return lm_exit_undefined(vcpu);
+	if (vector == X86_TRAP_DB && (vcpu->guest_debug & (KVM_GUESTDBG_SINGLESTEP |
+							   KVM_GUESTDBG_USE_HW_BP)))
+		return lm_exit_debug(vcpu, vector);
+	if (vector == X86_TRAP_BP && (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP))
+		return lm_exit_debug(vcpu, vector);
+	lm_queue_exception(vcpu, vector, e->exception.has_error, e->exception.error,
+			   vector == X86_TRAP_DB ? lm_debug_payload(vcpu) : 0);
+	return LM_DONE;
+}

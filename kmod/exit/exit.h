@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The handlers of neutral exits.
+ *
+ * Each runs in the section (interrupts off), reads all it needs first, changes
+ * nothing before the last read has succeeded, and answers enum lm_result.
+ */
+#ifndef LM_EXIT_H
+#define LM_EXIT_H
+
+#include "../lamina.h"
+
+int lm_exit_pio(struct lm_vcpu *vcpu);
+int lm_exit_npf(struct lm_vcpu *vcpu);
+int lm_exit_msr(struct lm_vcpu *vcpu);
+int lm_exit_hypercall(struct lm_vcpu *vcpu);
+int lm_exit_cr(struct lm_vcpu *vcpu);
+int lm_exit_dr(struct lm_vcpu *vcpu);
+int lm_exit_exception(struct lm_vcpu *vcpu);
+
+/* insn.c */
+unsigned int lm_insn_mode(struct lm_vcpu *vcpu);
+int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn);
+int lm_emulate(struct lm_vcpu *vcpu);
+void lm_advance(struct lm_vcpu *vcpu, unsigned int len);
+
+/* io.c: accesses that may end in user space */
+void lm_pio_set(struct lm_vcpu *vcpu, u32 val, unsigned int bytes);
+int lm_io_access(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
+		 bool write, bool port);
+
+#endif

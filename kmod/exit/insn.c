@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The decoder and executor joined to a vCPU: where an instruction ends when the
+ * CPU did not say, and instructions whose memory is a device.
+ */
+#include <uapi/asm/debugreg.h>
+#include <asm/processor-flags.h>
+
+#include "../backend.h"
+#include "exit.h"
+
+/**
+ * lm_insn_mode - how the bytes at CS:RIP are to be read
+ * @vcpu: in its section
+ */
+unsigned int lm_insn_mode(struct lm_vcpu *vcpu)
+{
+	u16 cs = lm_seg(vcpu, LM_CS)->attr;
+	unsigned int amd = lm_backend == &lm_svm ? LM_MODE_AMD : 0;
+
+	if ((cs & LM_SEG_L) && (lm_efer(vcpu) & EFER_LMA))
+		return LM_MODE_64 | amd;
+	if (!(lm_cr0(vcpu) & X86_CR0_PE))
+		return LM_MODE_REAL | amd;
+	if (lm_rflags(vcpu) & X86_EFLAGS_VM)
+		return LM_MODE_VM86 | amd;
+	return (cs & LM_SEG_DB ? LM_MODE_32 : LM_MODE_16) | amd;
+}
+
+/* A fault while reading the instruction itself. */
+static int lm_fetch_fault(struct lm_vcpu *vcpu)
+{
+	lm_inject_pf(vcpu, vcpu->x86.fault_addr, vcpu->x86.fault_error);
+	return LM_AGAIN;
+}
+
+/**
+ * lm_insn_at_rip - fetch and decode the instruction that exited
+ * @vcpu: in its section
+ * @insn: the result
+ *
+ * Return: LM_DONE; LM_NEED; LM_USER for an instruction that is not known
+ * (vcpu->run is filled); LM_AGAIN if an exception was queued instead
+ */
+int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn)
+{
+	struct lm_exit *e = &vcpu->exit;
+	unsigned int mode = lm_insn_mode(vcpu);
+	unsigned int got;
+	u64 linear;
+	int r;
+
+	if (!e->nr_bytes) {
+		linear = lm_rip(vcpu);
+		if ((mode & LM_MODE_MASK) != LM_MODE_64)
+			linear = (u32)(linear + lm_seg(vcpu, LM_CS)->base);
+		r = lm_fetch(vcpu, linear, e->bytes, sizeof(e->bytes), &got);
+		if (r == LM_NEED)
+			return r;
+		if (!got)
+			return r == LM_FAULT ? lm_fetch_fault(vcpu) :
+			       lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		e->nr_bytes = got;
+	} else {
+		r = LM_DONE;
+	}
+
+	switch (lm_insn_decode(insn, e->bytes, e->nr_bytes, mode)) {
+	case LM_INSN_OK:
+		return LM_DONE;
+	case LM_INSN_MORE:
+		if (r == LM_FAULT)
+			return lm_fetch_fault(vcpu);
+		fallthrough;
+	case LM_INSN_UNKNOWN:
+		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	case LM_INSN_TOO_LONG:
+		lm_inject_gp(vcpu, 0);
+		return LM_AGAIN;
+	default:
+		lm_inject_ud(vcpu);
+		return LM_AGAIN;
+	}
+}
+
+/**
+ * lm_advance - an instruction of @len bytes is done
+ * @vcpu: in its section
+ * @len: its length
+ *
+ * RIP moves on, the shadow of the instruction before is over, and TF traps.
+ */
+void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
+{
+	u64 rip = lm_rip(vcpu) + len;
+
+	/* Outside 64-bit mode RIP has 32 bits; a wrap shows in the carry alone. */
+	if (unlikely((rip ^ (rip - len)) >> 32) &&
+	    (lm_insn_mode(vcpu) & LM_MODE_MASK) != LM_MODE_64)
+		rip = (u32)rip;
+	lm_set_rip(vcpu, rip);
+	if (unlikely(vcpu->st.shadow) || unlikely(!(vcpu->valid & LM_S_SHADOW))) {
+		vcpu->st.shadow = LM_SHADOW_NONE;
+		lm_mark_state(vcpu, LM_S_SHADOW);
+	}
+	if (unlikely(lm_rflags(vcpu) & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
+		if (vcpu->st.rflags & X86_EFLAGS_TF)
+			lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
+		lm_set_rflags(vcpu, vcpu->st.rflags & ~X86_EFLAGS_RF);
+	}
+}
+
+/**
+ * lm_skip_insn - RIP past the instruction that exited
+ * @vcpu: in its section
+ *
+ * Call it before anything is changed: it may answer LM_NEED where the
+ * instruction's bytes must be read for its length.
+ *
+ * Return: LM_DONE, LM_NEED, LM_USER, LM_AGAIN
+ */
+int lm_skip_insn(struct lm_vcpu *vcpu)
+{
+	unsigned int len = vcpu->exit.insn_len;
+
+	if (unlikely(!len)) {
+		struct lm_insn insn;
+		int r = lm_insn_at_rip(vcpu, &insn);
+
+		if (r)
+			return r;
+		len = insn.len;
+	}
+	lm_advance(vcpu, len);
+	return LM_DONE;
+}
+
+/* ---- the executor's view of the vCPU ---- */
+
+/* LM_X_OK … from a walk or an access. */
+static int lm_x_result(struct lm_exec_ctx *ctx, int r, u64 linear, u32 error)
+{
+	switch (r) {
+	case LM_DONE:
+		return LM_X_OK;
+	case LM_NEED:
+		return LM_X_NEED;
+	case LM_FAULT:
+		ctx->exc.vector = 14;
+		ctx->exc.has_error = true;
+		ctx->exc.error = error;
+		ctx->exc.cr2 = linear;
+		return LM_X_FAULT;
+	case LM_USER:
+		return LM_X_USER;
+	default:
+		return LM_X_UNKNOWN;
+	}
+}
+
+static u32 lm_x_access(struct lm_vcpu *vcpu, const struct lm_exec_ctx *ctx, unsigned int flags,
+		       bool write)
+{
+	u32 access = write || (flags & LM_XF_WRITE) ? LM_ACC_WRITE : 0;
+
+	if (ctx->cpl == 3 && !(flags & LM_XF_SYS))
+		access |= LM_ACC_USER;
+	return access;
+}
+
+/* One piece within a page, memory or device. */
+static int lm_x_piece(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes,
+		      bool write, unsigned int flags)
+{
+	int r;
+
+	if (write && (flags & LM_XF_PROBE)) {
+		if (!lm_gpa_is_ram(vcpu, gpa, true))
+			return LM_DONE;	/* a device takes any write */
+		return lm_gpa_probe_write(vcpu, gpa, bytes);
+	}
+	r = write ? lm_gpa_write(vcpu, gpa, buf, bytes) : lm_gpa_read(vcpu, gpa, buf, bytes);
+	if (r != LM_USER)
+		return r;
+	return lm_io_access(vcpu, gpa, buf, bytes, write, false);
+}
+
+static int lm_x_linear(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int bytes,
+		       bool write, unsigned int flags)
+{
+	struct lm_vcpu *vcpu = ctx->vcpu;
+	u32 access = lm_x_access(vcpu, ctx, flags, write);
+	unsigned int first = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(la));
+	u64 gpa, gpa2 = 0;
+	u32 error;
+	int r;
+
+	r = lm_walk(vcpu, la, access, &gpa, &error);
+	if (r)
+		return lm_x_result(ctx, r, la, error);
+	if (first < bytes) {
+		r = lm_walk(vcpu, la + first, access, &gpa2, &error);
+		if (r)
+			return lm_x_result(ctx, r, la + first, error);
+		/* All or nothing: is the second page writable, before the first is written? */
+		if (write && lm_gpa_is_ram(vcpu, gpa2, true)) {
+			r = lm_gpa_probe_write(vcpu, gpa2, bytes - first);
+			if (r)
+				return lm_x_result(ctx, r, la, 0);
+		}
+	}
+	r = lm_x_piece(vcpu, gpa, buf, first, write, flags);
+	if (!r && first < bytes)
+		r = lm_x_piece(vcpu, gpa2, buf ? buf + first : NULL, bytes - first, write, flags);
+	return lm_x_result(ctx, r, la, 0);
+}
+
+static int lm_x_read(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int bytes,
+		     unsigned int flags)
+{
+	return lm_x_linear(ctx, la, buf, bytes, false, flags);
+}
+
+static int lm_x_write(struct lm_exec_ctx *ctx, u64 la, const void *buf, unsigned int bytes,
+		      unsigned int flags)
+{
+	return lm_x_linear(ctx, la, (void *)buf, bytes, true, flags);
+}
+
+static int lm_x_cmpxchg(struct lm_exec_ctx *ctx, u64 la, void *old, const void *new,
+			unsigned int bytes)
+{
+	struct lm_vcpu *vcpu = ctx->vcpu;
+	u64 gpa, found = 0, want = 0;
+	u32 error;
+	int r;
+
+	if (bytes > 8 || (la & (bytes - 1)))
+		return lm_x_write(ctx, la, new, bytes, 0);
+	r = lm_walk(vcpu, la, lm_x_access(vcpu, ctx, 0, true), &gpa, &error);
+	if (r)
+		return lm_x_result(ctx, r, la, error);
+	memcpy(&found, old, bytes);
+	memcpy(&want, new, bytes);
+	r = lm_gpa_cmpxchg(vcpu, gpa, &found, want, bytes);
+	if (r == LM_USER)	/* a device knows no atomic access */
+		return lm_x_write(ctx, la, new, bytes, 0);
+	if (r == LM_AGAIN) {
+		memcpy(old, &found, bytes);
+		return LM_X_OK;
+	}
+	return lm_x_result(ctx, r, la, 0);
+}
+
+static int lm_x_port(struct lm_exec_ctx *ctx, u16 port, void *buf, unsigned int bytes,
+		     unsigned int count, bool write)
+{
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < count; i++, buf += bytes) {
+		r = lm_io_access(ctx->vcpu, port, buf, bytes, write, true);
+		if (r)
+			return lm_x_result(ctx, r, 0, 0);
+	}
+	return LM_X_OK;
+}
+
+static int lm_x_in(struct lm_exec_ctx *ctx, u16 port, void *buf, unsigned int bytes,
+		   unsigned int count)
+{
+	return lm_x_port(ctx, port, buf, bytes, count, false);
+}
+
+static int lm_x_out(struct lm_exec_ctx *ctx, u16 port, const void *buf, unsigned int bytes,
+		    unsigned int count)
+{
+	return lm_x_port(ctx, port, (void *)buf, bytes, count, true);
+}
+
+static void lm_x_seg(struct lm_exec_ctx *ctx, unsigned int seg, struct lm_exec_seg *out)
+{
+	const struct lm_seg *s = lm_seg(ctx->vcpu, seg);
+
+	out->base = s->base;
+	out->limit = s->limit;
+	out->sel = s->sel;
+	out->attr = s->attr;
+}
+
+static u64 lm_x_cr(struct lm_exec_ctx *ctx, unsigned int nr)
+{
+	struct lm_vcpu *vcpu = ctx->vcpu;
+
+	if (nr == LM_CR_XCR0)
+		return vcpu->x86.xcr0;
+	return nr == 4 ? lm_cr4(vcpu) : lm_cr0(vcpu);
+}
+
+static int lm_x_vec_read(struct lm_exec_ctx *ctx, unsigned int reg, void *buf, unsigned int bytes)
+{
+	if (bytes > 16)
+		return LM_X_UNKNOWN;
+	lm_xmm_read(ctx->vcpu, reg, buf);
+	return LM_X_OK;
+}
+
+static int lm_x_vec_write(struct lm_exec_ctx *ctx, unsigned int reg, const void *buf,
+			  unsigned int bytes, bool zero)
+{
+	/* What is above bit 127 goes only with VEX forms, which are 32 bytes wide or zero the rest. */
+	if (bytes > 16 || zero)
+		return LM_X_UNKNOWN;
+	lm_xmm_write(ctx->vcpu, reg, buf);
+	return LM_X_OK;
+}
+
+static const struct lm_exec_ops lm_exec_ops = {
+	.read = lm_x_read,
+	.write = lm_x_write,
+	.cmpxchg = lm_x_cmpxchg,
+	.in = lm_x_in,
+	.out = lm_x_out,
+	.seg = lm_x_seg,
+	.cr = lm_x_cr,
+	.vec_read = lm_x_vec_read,
+	.vec_write = lm_x_vec_write,
+};
+
+/* Registers, RIP and flags as the executor left them. */
+static void lm_emulate_commit(struct lm_vcpu *vcpu, const struct lm_exec_ctx *ctx)
+{
+	lm_set_rip(vcpu, ctx->rip);
+	lm_set_rflags(vcpu, ctx->rflags);
+	lm_mark_state(vcpu, LM_S_RSP);
+	if (vcpu->st.shadow != ctx->shadow || !(vcpu->valid & LM_S_SHADOW)) {
+		vcpu->st.shadow = ctx->shadow;
+		lm_mark_state(vcpu, LM_S_SHADOW);
+	}
+	if (ctx->trap)
+		lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
+}
+
+/**
+ * lm_emulate - execute the instruction at RIP in software
+ * @vcpu: in its section
+ *
+ * Return: LM_DONE, also if it raised an exception; LM_NEED; LM_USER
+ */
+int lm_emulate(struct lm_vcpu *vcpu)
+{
+	struct lm_exec_ctx ctx = {
+		.vcpu = vcpu,
+		.ops = &lm_exec_ops,
+		.gpr = vcpu->st.gpr,
+	};
+	struct lm_insn insn;
+	int r;
+
+	r = lm_insn_at_rip(vcpu, &insn);
+	if (r)
+		return r == LM_AGAIN ? LM_DONE : r;
+	lm_need_state(vcpu, LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW);
+	ctx.rip = vcpu->st.rip;
+	ctx.rflags = vcpu->st.rflags;
+	ctx.cpl = lm_cpl(vcpu);
+	ctx.va_bits = lm_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
+	vcpu->io.cursor = 0;
+
+	r = lm_exec(&ctx, &insn);
+	switch (r) {
+	case LM_X_OK:
+		vcpu->io.nr = 0;
+		lm_emulate_commit(vcpu, &ctx);
+		return LM_DONE;
+	case LM_X_FAULT:
+		vcpu->io.nr = 0;
+		lm_queue_exception(vcpu, ctx.exc.vector, ctx.exc.has_error, ctx.exc.error,
+				   ctx.exc.cr2);
+		return LM_DONE;
+	case LM_X_NEED:
+		return LM_NEED;
+	case LM_X_USER:
+		return LM_USER;
+	default:
+		vcpu->io.nr = 0;
+		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	}
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ports and device memory: the devices in the module first, then user space.
+ *
+ * An instruction that needs user space is executed again from its start after
+ * each answer.  What was answered so far is kept in vcpu->io in the order of the
+ * accesses and replayed, so that a device sees each access exactly once.
+ */
+#include "../backend.h"
+#include "../monitor/trace.h"
+#include "exit.h"
+
+static void lm_io_to_user(struct lm_vcpu *vcpu, u64 addr, const void *buf, unsigned int bytes,
+			  bool write, bool port)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (port) {
+		run->exit_reason = KVM_EXIT_IO;
+		run->io.direction = write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+		run->io.size = bytes;
+		run->io.port = addr;
+		run->io.count = 1;
+		run->io.data_offset = PAGE_SIZE;
+		if (write)
+			memcpy(vcpu->pio_data, buf, bytes);
+		return;
+	}
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = addr;
+	run->mmio.len = bytes;
+	run->mmio.is_write = write;
+	memset(run->mmio.data, 0, sizeof(run->mmio.data));
+	if (write)
+		memcpy(run->mmio.data, buf, bytes);
+}
+
+/* Up to 8 bytes, as KVM_EXIT_MMIO carries them. */
+static int lm_io_one(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
+		     bool write, bool port)
+{
+	struct lm_io *io = &vcpu->io;
+	u32 val = 0;
+	int r;
+
+	if (io->cursor < io->nr) {
+		/* Answered before: the instruction asks again in the same order. */
+		if (!write)
+			memcpy(buf, io->frag[io->cursor].data, bytes);
+		io->cursor++;
+		return LM_DONE;
+	}
+	if (WARN_ON_ONCE(io->nr == ARRAY_SIZE(io->frag)))
+		return -EIO;
+	if (port) {
+		if (write)
+			memcpy(&val, buf, bytes);
+		r = lm_pio_dev(vcpu, addr, bytes, write, &val);
+		if (r == LM_DONE && !write)
+			memcpy(buf, &val, bytes);
+	} else {
+		r = lm_mmio_dev(vcpu, addr, bytes, write, buf);
+	}
+	if (r != LM_USER && r != LM_DONE)
+		return r;
+	io->frag[io->nr].addr = addr;
+	io->frag[io->nr].bytes = bytes;
+	io->frag[io->nr].write = write;
+	io->frag[io->nr].port = port;
+	if (!write && r == LM_DONE)
+		memcpy(io->frag[io->nr].data, buf, bytes);
+	io->nr++;
+	io->cursor++;
+	if (r == LM_DONE)
+		return r;
+	io->pending = true;
+	lm_io_to_user(vcpu, addr, buf, bytes, write, port);
+	return LM_USER;
+}
+
+/**
+ * lm_io_access - one access of the executor to a port or a device
+ * @vcpu: in its section
+ * @addr: port or guest physical address
+ * @buf: data
+ * @bytes: 1 to 32
+ * @write: direction
+ * @port: a port rather than memory
+ *
+ * Return: LM_DONE, LM_USER, LM_NEED
+ */
+int lm_io_access(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
+		 bool write, bool port)
+{
+	unsigned int n;
+	int r;
+
+	for (; bytes; bytes -= n, buf += n, addr += n) {
+		n = min(bytes, 8u);
+		if (n & (n - 1))	/* the piece of a page crossing: 1, 2, 4 */
+			n = rounddown_pow_of_two(n);
+		r = lm_io_one(vcpu, addr, buf, n, write, port);
+		if (r)
+			return r;
+	}
+	return LM_DONE;
+}
+
+/* IN and OUT of one register, the form that needs no executor. */
+static int lm_pio_reg(struct lm_vcpu *vcpu)
+{
+	struct lm_exit *e = &vcpu->exit;
+	u64 rax = vcpu->st.gpr[LM_RAX];
+	u32 val = rax;
+	int r;
+
+	r = lm_pio_dev(vcpu, e->io.port, e->io.size, !e->io.in, &val);
+	if (r == LM_USER) {
+		lm_io_to_user(vcpu, e->io.port, &val, e->io.size, !e->io.in, true);
+		if (!e->io.in) {
+			lm_advance(vcpu, e->insn_len);
+			return LM_USER;
+		}
+		vcpu->io.frag[0].bytes = e->io.size;
+		vcpu->io.frag[0].write = false;
+		vcpu->io.frag[0].port = true;
+		vcpu->io.nr = 1;
+		vcpu->io.pending = true;
+		return LM_USER;
+	}
+	if (r != LM_DONE)
+		return r;
+	lm_advance(vcpu, e->insn_len);
+	if (e->io.in)
+		lm_pio_set(vcpu, val, e->io.size);
+	return LM_DONE;
+}
+
+/* A 32-bit result clears the upper half of RAX, narrower ones keep the rest. */
+void lm_pio_set(struct lm_vcpu *vcpu, u32 val, unsigned int bytes)
+{
+	u64 *rax = &vcpu->st.gpr[LM_RAX];
+
+	if (bytes == 4)
+		*rax = val;
+	else
+		memcpy(rax, &val, bytes);
+}
+
+int lm_exit_pio(struct lm_vcpu *vcpu)
+{
+	if (unlikely(vcpu->exit.io.string))
+		return lm_emulate(vcpu);
+	if (unlikely(vcpu->io.nr)) {	/* the answer to an IN */
+		u32 val = 0;
+
+		memcpy(&val, vcpu->io.frag[0].data, 4);
+		vcpu->io.nr = 0;
+		lm_advance(vcpu, vcpu->exit.insn_len);
+		lm_pio_set(vcpu, val, vcpu->exit.io.size);
+		return LM_DONE;
+	}
+	return lm_pio_reg(vcpu);
+}
+
+int lm_exit_npf(struct lm_vcpu *vcpu)
+{
+	struct lm_exit *e = &vcpu->exit;
+	int r;
+
+	r = lm_mem_fault(vcpu, e->npf.gpa, e->npf.write, e->npf.exec);
+	trace_lm_npf(vcpu, r);
+	if (r != LM_FAULT_MMIO)
+		return r;
+	/* Code in a device, or the guest's page table in one: no memory to go on from. */
+	if (unlikely(e->npf.exec || e->npf.table))
+		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	return lm_emulate(vcpu);
+}
+
+/**
+ * lm_io_answered - take user space's answer to the access in progress
+ * @vcpu: its mutex held, outside the section
+ *
+ * Return: true: the handler of vcpu->exit must run again
+ */
+bool lm_io_answered(struct lm_vcpu *vcpu)
+{
+	struct lm_io *io = &vcpu->io;
+
+	io->pending = false;
+	if (WARN_ON_ONCE(!io->nr))
+		return false;
+	if (!io->frag[io->nr - 1].write) {
+		if (io->frag[io->nr - 1].port)
+			memcpy(io->frag[io->nr - 1].data, vcpu->pio_data, 4);
+		else
+			memcpy(io->frag[io->nr - 1].data, vcpu->run->mmio.data, 8);
+	}
+	return true;
+}

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Load and unload, /dev/lamina, the list of capabilities, and turning
+ * virtualisation on and off: per CPU, with hotplug, suspend, reboot and panic.
+ *
+ * Virtualisation is on only while a VM exists, so that another hypervisor finds
+ * the CPU as it expects whenever Lamina is idle.
+ */
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/fs.h>
+#include <linux/kvm_para.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/namei.h>
+#include <linux/reboot.h>
+#include <linux/static_call.h>
+#include <linux/syscore_ops.h>
+#include <linux/uaccess.h>
+#include <asm/msr.h>
+
+#include "lamina.h"
+#include "backend.h"
+#include "compat.h"
+#include "mitigate.h"
+#include "monitor/stats.h"
+#include "section.h"
+
+static bool dev_kvm;
+module_param(dev_kvm, bool, 0444);
+MODULE_PARM_DESC(dev_kvm, "also provide /dev/kvm");
+static bool count_guest;
+module_param(count_guest, bool, 0444);
+MODULE_PARM_DESC(count_guest, "count the cycles that guests themselves ran (debugfs)");
+
+#define LM_MAX_FEATURE_MSRS	256
+
+struct lm_caps lm_caps;
+const struct lm_backend *lm_backend;
+DEFINE_PER_CPU(struct lm_host_dr, lm_host_dr);
+DEFINE_PER_CPU(u64, lm_host_tsc_aux);
+DEFINE_PER_CPU(bool, lm_cpu_is_on);
+DEFINE_PER_CPU(struct lm_vcpu *, lm_current);
+
+DEFINE_STATIC_CALL_NULL(lm_op_load, lm_op_load);
+DEFINE_STATIC_CALL_NULL(lm_op_unload, lm_op_unload);
+DEFINE_STATIC_CALL_NULL(lm_op_enter, lm_op_enter);
+DEFINE_STATIC_CALL_NULL(lm_op_window, lm_op_window);
+DEFINE_STATIC_CALL_NULL(lm_op_update, lm_op_update);
+DEFINE_STATIC_CALL_NULL(lm_op_tsc, lm_op_tsc);
+
+static const struct lm_backend *const lm_backends[] = { &lm_svm };
+
+/* ---- virtualisation on and off ---- */
+
+static DEFINE_MUTEX(lm_hw_lock);	/* guards lm_hw_users, lm_stopping */
+static int lm_hw_users;
+static bool lm_stopping;		/* the machine goes down: nobody enters a guest again */
+static enum cpuhp_state lm_hp_state;
+static atomic_t lm_on_failed;
+
+/* Interrupts off. */
+static int lm_this_cpu_on(void)
+{
+	int r = lm_backend->cpu_on();
+
+	this_cpu_write(lm_cpu_is_on, !r);
+	return r;
+}
+
+static void lm_this_cpu_off(void)
+{
+	this_cpu_write(lm_cpu_is_on, false);
+	lm_backend->cpu_off();
+}
+
+static void lm_cpu_on(void *unused)
+{
+	int r = lm_this_cpu_on();
+
+	if (r)
+		atomic_cmpxchg(&lm_on_failed, 0, r);
+}
+
+/* A section may be loaded around us, in its window: it leaves soon, ask again. */
+static void lm_cpu_off(void *again)
+{
+	if (this_cpu_read(lm_current)) {
+		atomic_set(again, 1);
+		return;
+	}
+	if (this_cpu_read(lm_cpu_is_on))
+		lm_this_cpu_off();
+}
+
+static void lm_all_cpus_off(void)
+{
+	atomic_t again;
+
+	do {
+		atomic_set(&again, 0);
+		on_each_cpu(lm_cpu_off, &again, 1);
+	} while (atomic_read(&again));
+}
+
+/* Is a module of that name loaded?  There is no call for this that modules may use. */
+static bool lm_module_loaded(const char *name)
+{
+	struct path path;
+	char file[64];
+
+	snprintf(file, sizeof(file), "/sys/module/%s/refcnt", name);
+	if (kern_path(file, 0, &path))
+		return false;
+	path_put(&path);
+	return true;
+}
+
+static const char *lm_other_hypervisor(void)
+{
+	static const char *const names[] = { "kvm_amd", "kvm_intel", "vboxdrv", "vmmon" };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (lm_module_loaded(names[i]))
+			return names[i];
+	return NULL;
+}
+
+/**
+ * lm_hardware_enable - a VM is created: turn virtualisation on with the first one
+ *
+ * Context: may sleep.
+ * Return: 0; -EBUSY if another hypervisor has the CPU, -EIO while going down
+ */
+int lm_hardware_enable(void)
+{
+	const char *other;
+	int r = 0;
+
+	cpus_read_lock();
+	mutex_lock(&lm_hw_lock);
+	if (lm_stopping) {
+		r = -EIO;
+		goto out;
+	}
+	if (lm_hw_users++)
+		goto out;
+	other = lm_other_hypervisor();
+	if (other) {
+		pr_err_ratelimited("%s is loaded and owns %s: unload it (lamina load --replace-kvm; modprobe -r %s)\n",
+				   other, lm_backend->name, other);
+		lm_hw_users--;
+		r = -EBUSY;
+		goto out;
+	}
+	atomic_set(&lm_on_failed, 0);
+	on_each_cpu(lm_cpu_on, NULL, 1);
+	r = atomic_read(&lm_on_failed);
+	if (r) {
+		lm_all_cpus_off();
+		lm_hw_users--;
+		if (r == -EBUSY)
+			pr_err_ratelimited("%s is in use by another hypervisor: stop it first\n",
+					   lm_backend->name);
+		goto out;
+	}
+	lm_emergency_register(lm_backend->cpu_off);
+out:
+	mutex_unlock(&lm_hw_lock);
+	cpus_read_unlock();
+	return r;
+}
+
+/**
+ * lm_hardware_disable - a VM is gone: off with the last one
+ *
+ * Context: may sleep.
+ */
+void lm_hardware_disable(void)
+{
+	cpus_read_lock();
+	mutex_lock(&lm_hw_lock);
+	if (!--lm_hw_users) {
+		lm_emergency_unregister(lm_backend->cpu_off);
+		lm_all_cpus_off();
+	}
+	mutex_unlock(&lm_hw_lock);
+	cpus_read_unlock();
+}
+
+static void lm_read_tsc_aux(void *unused)
+{
+	u64 aux = 0;
+
+	if (boot_cpu_has(X86_FEATURE_RDTSCP))
+		rdmsrl(MSR_TSC_AUX, aux);
+	this_cpu_write(lm_host_tsc_aux, aux);
+}
+
+/* Tasks do not run on this CPU yet, or no longer: hotplug moves them first. */
+static int lm_cpu_online(unsigned int cpu)
+{
+	int r = 0;
+
+	lm_read_tsc_aux(NULL);
+	mutex_lock(&lm_hw_lock);
+	if (lm_hw_users && !lm_stopping) {
+		local_irq_disable();
+		r = lm_this_cpu_on();
+		local_irq_enable();
+	}
+	mutex_unlock(&lm_hw_lock);
+	return r;
+}
+
+static int lm_cpu_offline(unsigned int cpu)
+{
+	mutex_lock(&lm_hw_lock);
+	local_irq_disable();
+	if (this_cpu_read(lm_cpu_is_on))
+		lm_this_cpu_off();
+	local_irq_enable();
+	mutex_unlock(&lm_hw_lock);
+	return 0;
+}
+
+/* Suspend: the other CPUs are off already, interrupts are off, all tasks are frozen. */
+static int lm_suspend(void)
+{
+	lm_x86_suspend();
+	if (this_cpu_read(lm_cpu_is_on))
+		lm_this_cpu_off();
+	return 0;
+}
+
+static void lm_resume(void)
+{
+	lm_read_tsc_aux(NULL);
+	if (lm_hw_users && !lm_stopping && lm_this_cpu_on())
+		pr_err("%s could not be turned on again after suspend\n", lm_backend->name);
+	lm_vms_resumed();
+}
+
+static struct syscore_ops lm_syscore_ops = {
+	.suspend = lm_suspend,
+	.resume = lm_resume,
+};
+
+/* Reboot, halt, kexec: vCPUs leave for good before virtualisation goes. */
+static int lm_reboot(struct notifier_block *nb, unsigned long action, void *data)
+{
+	mutex_lock(&lm_hw_lock);
+	lm_stopping = true;
+	lm_vms_stop();
+	lm_all_cpus_off();
+	mutex_unlock(&lm_hw_lock);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block lm_reboot_nb = {
+	.notifier_call = lm_reboot,
+};
+
+/* KVM must not come up beside a running guest: ASIDs and VMXON have no owner to ask. */
+static int lm_module_event(struct notifier_block *nb, unsigned long state, void *data)
+{
+	const struct module *mod = data;
+
+	if (state != MODULE_STATE_COMING ||
+	    (strcmp(mod->name, "kvm_amd") && strcmp(mod->name, "kvm_intel")))
+		return NOTIFY_DONE;
+	if (!READ_ONCE(lm_hw_users))
+		return NOTIFY_DONE;
+	pr_err("%s refused: Lamina's guests are running\n", mod->name);
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block lm_module_nb = {
+	.notifier_call = lm_module_event,
+};
+
+/* ---- /dev/lamina ---- */
+
+/**
+ * lm_check_extension - KVM_CHECK_EXTENSION
+ * @vm: the VM, or NULL on the system descriptor
+ * @ext: KVM_CAP_*
+ *
+ * Lists what works; everything else is 0.
+ */
+int lm_check_extension(struct lm_vm *vm, long ext)
+{
+	switch (ext) {
+	case KVM_CAP_IRQCHIP:
+	case KVM_CAP_HLT:
+	case KVM_CAP_USER_MEMORY:
+	case KVM_CAP_SET_TSS_ADDR:
+	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
+	case KVM_CAP_EXT_CPUID:
+	case KVM_CAP_MP_STATE:
+	case KVM_CAP_IRQ_ROUTING:
+	case KVM_CAP_IRQ_INJECT_STATUS:
+	case KVM_CAP_IRQFD:
+	case KVM_CAP_IOEVENTFD:
+	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
+	case KVM_CAP_PIT2:
+	case KVM_CAP_PIT_STATE2:
+	case KVM_CAP_REINJECT_CONTROL:
+	case KVM_CAP_VCPU_EVENTS:
+	case KVM_CAP_USER_NMI:
+	case KVM_CAP_DEBUGREGS:
+	case KVM_CAP_XSAVE:
+	case KVM_CAP_GET_TSC_KHZ:
+	case KVM_CAP_SIGNAL_MSI:
+	case KVM_CAP_READONLY_MEM:
+	case KVM_CAP_IMMEDIATE_EXIT:
+	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
+	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
+	case KVM_CAP_INTERNAL_ERROR_DATA:
+	case KVM_CAP_GET_MSR_FEATURES:
+	case KVM_CAP_TSC_DEADLINE_TIMER:
+	case KVM_CAP_CHECK_EXTENSION_VM:
+	case KVM_CAP_SYNC_MMU:
+	case KVM_CAP_NOP_IO_DELAY:
+		return 1;
+	case KVM_CAP_ADJUST_CLOCK:
+		return KVM_CLOCK_TSC_STABLE;
+	case KVM_CAP_XCRS:
+		return lm_caps.xsave;
+	case KVM_CAP_TSC_CONTROL:
+		return lm_caps.tsc_scaling;
+	case KVM_CAP_NR_VCPUS:
+		return min_t(int, num_online_cpus(), LM_MAX_VCPUS);
+	case KVM_CAP_MAX_VCPUS:
+		return LM_MAX_VCPUS;
+	case KVM_CAP_MAX_VCPU_ID:
+		return LM_MAX_VCPU_ID;
+	case KVM_CAP_NR_MEMSLOTS:
+		return LM_MAX_SLOTS;
+	default:
+		return 0;
+	}
+}
+
+/* KVM_GET_MSRS on the system descriptor: what the host offers, not what a guest has. */
+static int lm_feature_msrs(struct kvm_msrs __user *arg)
+{
+	struct kvm_msr_entry e;
+	struct kvm_msrs hdr;
+	u32 i;
+
+	if (copy_from_user(&hdr, arg, sizeof(hdr)))
+		return -EFAULT;
+	if (hdr.nmsrs > LM_MAX_FEATURE_MSRS)
+		return -E2BIG;
+	for (i = 0; i < hdr.nmsrs; i++) {
+		if (copy_from_user(&e, &arg->entries[i], sizeof(e)))
+			return -EFAULT;
+		if (lm_msr_feature_read(e.index, &e.data))
+			break;
+		if (copy_to_user(&arg->entries[i], &e, sizeof(e)))
+			return -EFAULT;
+	}
+	return i;
+}
+
+static long lm_dev_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
+{
+	switch (ioctl) {
+	case KVM_GET_API_VERSION:
+		return arg ? -EINVAL : KVM_API_VERSION;
+	case KVM_CREATE_VM:
+		return lm_vm_create(arg);
+	case KVM_CHECK_EXTENSION:
+		return lm_check_extension(NULL, arg);
+	case KVM_GET_VCPU_MMAP_SIZE:
+		return arg ? -EINVAL : LM_VCPU_MMAP_SIZE;
+	case KVM_GET_SUPPORTED_CPUID:
+		return lm_cpuid_supported((void __user *)arg);
+	case KVM_GET_MSR_INDEX_LIST:
+		return lm_msr_index_list((void __user *)arg);
+	case KVM_GET_MSR_FEATURE_INDEX_LIST:
+		return lm_msr_feature_list((void __user *)arg);
+	case KVM_GET_MSRS:
+		return lm_feature_msrs((void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations lm_dev_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = lm_dev_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice lm_dev = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "lamina",
+	.fops = &lm_dev_fops,
+	.mode = 0660,
+};
+
+static struct miscdevice lm_dev_as_kvm = {
+	.minor = KVM_MINOR,
+	.name = "kvm",
+	.fops = &lm_dev_fops,
+	.mode = 0660,
+};
+
+/* ---- load and unload ---- */
+
+static int lm_find_backend(void)
+{
+	unsigned int i;
+	int r = -ENODEV;
+
+	for (i = 0; i < ARRAY_SIZE(lm_backends) && r == -ENODEV; i++) {
+		lm_backend = lm_backends[i];
+		r = lm_backend->setup();
+	}
+	if (r == -ENODEV) {
+		pr_err("this CPU offers no SVM: Lamina cannot run guests here (see lamina check)\n");
+		r = -EOPNOTSUPP;
+	}
+	return r;
+}
+
+static void lm_bind_backend(void)
+{
+	static_call_update(lm_op_load, lm_backend->load);
+	static_call_update(lm_op_unload, lm_backend->unload);
+	static_call_update(lm_op_enter, lm_backend->enter);
+	static_call_update(lm_op_window, lm_backend->window);
+	static_call_update(lm_op_update, lm_backend->update);
+	static_call_update(lm_op_tsc, lm_backend->tsc);
+}
+
+static int lm_register_devices(void)
+{
+	int r = misc_register(&lm_dev);
+
+	if (r || !dev_kvm)
+		return r;
+	r = misc_register(&lm_dev_as_kvm);
+	if (!r)
+		return 0;
+	pr_err("/dev/kvm is taken: unload kvm, or load Lamina without dev_kvm=1\n");
+	misc_deregister(&lm_dev);
+	return r;
+}
+
+static int __init lm_init(void)
+{
+	int r;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		pr_err("PREEMPT_RT kernels are not supported\n");
+		return -EOPNOTSUPP;
+	}
+	r = lm_find_backend();
+	if (r)
+		return r;
+	lm_bind_backend();
+	lm_mitigate_setup();
+	r = lm_x86_setup();
+	if (r)
+		goto teardown;
+	r = lm_irq_setup();
+	if (r)
+		goto teardown;
+	if (count_guest)
+		static_branch_enable(&lm_count_guest);
+	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "lamina:online", lm_cpu_online, lm_cpu_offline);
+	if (r < 0)
+		goto irq;
+	lm_hp_state = r;
+	lm_stats_init();
+	register_syscore_ops(&lm_syscore_ops);
+	r = register_reboot_notifier(&lm_reboot_nb);
+	if (r)
+		goto syscore;
+	r = register_module_notifier(&lm_module_nb);
+	if (r)
+		goto reboot;
+	r = lm_register_devices();
+	if (r)
+		goto notifier;
+	return 0;
+
+notifier:
+	unregister_module_notifier(&lm_module_nb);
+reboot:
+	unregister_reboot_notifier(&lm_reboot_nb);
+syscore:
+	unregister_syscore_ops(&lm_syscore_ops);
+	lm_stats_exit();
+	cpuhp_remove_state(lm_hp_state);
+irq:
+	lm_irq_teardown();
+teardown:
+	lm_backend->teardown();
+	return r;
+}
+
+static void __exit lm_exit_module(void)
+{
+	if (dev_kvm)
+		misc_deregister(&lm_dev_as_kvm);
+	misc_deregister(&lm_dev);
+	unregister_module_notifier(&lm_module_nb);
+	unregister_reboot_notifier(&lm_reboot_nb);
+	unregister_syscore_ops(&lm_syscore_ops);
+	lm_stats_exit();
+	cpuhp_remove_state(lm_hp_state);
+	lm_irq_teardown();
+	rcu_barrier();		/* tables and slot arrays freed by call_rcu */
+	lm_backend->teardown();
+}
+
+module_init(lm_init);
+module_exit(lm_exit_module);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Lamina, a hypervisor with the KVM API");
+MODULE_VERSION("0.1");

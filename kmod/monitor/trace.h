@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tracepoints: entry, exit, nested fault, injection, MSR access, flush.
+ * Without a reader each is a patched-out jump.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM lamina
+
+#if !defined(LM_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define LM_TRACE_H
+
+#include <linux/tracepoint.h>
+
+#include "../lamina.h"
+
+#ifndef LM_EXIT_NAMES
+#define LM_EXIT_NAMES						\
+	{ LM_EXIT_INTR, "intr" }, { LM_EXIT_NPF, "npf" },	\
+	{ LM_EXIT_IO, "io" }, { LM_EXIT_MSR, "msr" },		\
+	{ LM_EXIT_CPUID, "cpuid" }, { LM_EXIT_HLT, "hlt" },	\
+	{ LM_EXIT_HYPERCALL, "hypercall" },			\
+	{ LM_EXIT_IRQ_WINDOW, "irq_window" },			\
+	{ LM_EXIT_NMI_WINDOW, "nmi_window" },			\
+	{ LM_EXIT_CR, "cr" }, { LM_EXIT_DR, "dr" },		\
+	{ LM_EXIT_EXCEPTION, "exception" },			\
+	{ LM_EXIT_XSETBV, "xsetbv" }, { LM_EXIT_INVD, "invd" },	\
+	{ LM_EXIT_PAUSE, "pause" }, { LM_EXIT_MWAIT, "mwait" },	\
+	{ LM_EXIT_RDPMC, "rdpmc" }, { LM_EXIT_UD, "ud" },	\
+	{ LM_EXIT_TASK_SWITCH, "task_switch" },			\
+	{ LM_EXIT_SHUTDOWN, "shutdown" },			\
+	{ LM_EXIT_FAIL_ENTRY, "fail_entry" },			\
+	{ LM_EXIT_UNKNOWN, "unknown" }
+#endif
+
+TRACE_EVENT(lm_entry,
+	TP_PROTO(struct lm_vcpu *vcpu),
+	TP_ARGS(vcpu),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u64, rip)
+		__field(u64, inject)
+	),
+	TP_fast_assign(
+		__entry->id = vcpu->id;
+		__entry->rip = vcpu->st.rip;
+		__entry->inject = vcpu->inject;
+	),
+	TP_printk("vcpu %d rip %llx inject %llx", __entry->id, __entry->rip, __entry->inject)
+);
+
+TRACE_EVENT(lm_exit,
+	TP_PROTO(struct lm_vcpu *vcpu),
+	TP_ARGS(vcpu),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u32, kind)
+		__field(u32, code)
+		__field(u64, rip)
+	),
+	TP_fast_assign(
+		__entry->id = vcpu->id;
+		__entry->kind = vcpu->exit.kind;
+		__entry->code = vcpu->exit.code;
+		__entry->rip = vcpu->st.rip;
+	),
+	TP_printk("vcpu %d %s code %x rip %llx", __entry->id,
+		  __print_symbolic(__entry->kind, LM_EXIT_NAMES), __entry->code, __entry->rip)
+);
+
+TRACE_EVENT(lm_npf,
+	TP_PROTO(struct lm_vcpu *vcpu, int result),
+	TP_ARGS(vcpu, result),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u64, gpa)
+		__field(bool, write)
+		__field(bool, exec)
+		__field(int, result)
+	),
+	TP_fast_assign(
+		__entry->id = vcpu->id;
+		__entry->gpa = vcpu->exit.npf.gpa;
+		__entry->write = vcpu->exit.npf.write;
+		__entry->exec = vcpu->exit.npf.exec;
+		__entry->result = result;
+	),
+	TP_printk("vcpu %d gpa %llx%s%s result %d", __entry->id, __entry->gpa,
+		  __entry->write ? " write" : "", __entry->exec ? " exec" : "",
+		  __entry->result)
+);
+
+TRACE_EVENT(lm_msr,
+	TP_PROTO(struct lm_vcpu *vcpu, u32 msr, u64 val, bool write, int result),
+	TP_ARGS(vcpu, msr, val, write, result),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u32, msr)
+		__field(u64, val)
+		__field(bool, write)
+		__field(int, result)
+	),
+	TP_fast_assign(
+		__entry->id = vcpu->id;
+		__entry->msr = msr;
+		__entry->val = val;
+		__entry->write = write;
+		__entry->result = result;
+	),
+	TP_printk("vcpu %d %s %x = %llx%s", __entry->id, __entry->write ? "write" : "read",
+		  __entry->msr, __entry->val, __entry->result ? " failed" : "")
+);
+
+TRACE_EVENT(lm_inject,
+	TP_PROTO(struct lm_vcpu *vcpu),
+	TP_ARGS(vcpu),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u64, event)
+	),
+	TP_fast_assign(
+		__entry->id = vcpu->id;
+		__entry->event = vcpu->inject;
+	),
+	TP_printk("vcpu %d vector %u type %u error %x", __entry->id,
+		  (u8)__entry->event, (u32)(__entry->event >> 8) & 7, (u32)(__entry->event >> 32))
+);
+
+TRACE_EVENT(lm_flush_all,
+	TP_PROTO(u64 gen, int cpus),
+	TP_ARGS(gen, cpus),
+	TP_STRUCT__entry(
+		__field(u64, gen)
+		__field(int, cpus)
+	),
+	TP_fast_assign(
+		__entry->gen = gen;
+		__entry->cpus = cpus;
+	),
+	TP_printk("generation %llu kicked %d", __entry->gen, __entry->cpus)
+);
+
+#endif
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>

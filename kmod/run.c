@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM_RUN: the loop from entry to exit, what is served between sections, and
+ * the sleep of a halted vCPU.
+ *
+ *   lm_vcpu_run            until user space is wanted
+ *     lm_outside           may sleep: signals, work of the task, INIT/SIPI, halt
+ *     lm_inside            the section: requests, enter, handle, again
+ *     lm_mem_need          may sleep: fault in what a handler asked for
+ */
+#include <linux/kvm_para.h>
+#include <linux/ktime.h>
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+#include <linux/smp.h>
+
+#include "lamina.h"
+#include "backend.h"
+#include "compat.h"
+#include "section.h"
+#define CREATE_TRACE_POINTS
+#include "monitor/trace.h"
+
+static unsigned int halt_poll_ns = 200000;
+module_param(halt_poll_ns, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns, "longest poll of a halted vCPU before it sleeps, in ns; 0: never");
+
+#define LM_HALT_POLL_START_NS	10000
+
+void lm_state_get(struct lm_vcpu *vcpu, u32 groups)
+{
+	lm_backend->get(vcpu, groups);
+}
+
+/**
+ * lm_wake - wake a halted vCPU
+ * @vcpu: the vCPU
+ *
+ * Context: any.
+ */
+void lm_wake(struct lm_vcpu *vcpu)
+{
+	rcuwait_wake_up(&vcpu->wait);
+}
+
+/**
+ * lm_kick - make a vCPU look at its requests
+ * @vcpu: the vCPU; the request was set with lm_request() before
+ *
+ * Context: any.
+ */
+void lm_kick(struct lm_vcpu *vcpu)
+{
+	int cpu = READ_ONCE(vcpu->cpu);
+	int me;
+
+	if (cpu < 0) {
+		lm_wake(vcpu);
+		return;
+	}
+	me = get_cpu();
+	/* On our own CPU this is a handler or a window of that very section: it looks before it enters. */
+	if (cpu != me && cpu_online(cpu)) {
+		vcpu->stat.kicks++;
+		lm_send_reschedule(cpu);
+	}
+	put_cpu();
+}
+
+/* ---- halt ---- */
+
+/* Has a vCPU that does not run a reason to? */
+static bool lm_runnable(struct lm_vcpu *vcpu)
+{
+	if (test_bit(LM_REQ_UNHALT, &vcpu->requests))
+		return true;
+	if (vcpu->lapic && lm_lapic_init_sipi_pending(vcpu))
+		return true;
+	return vcpu->mp_state == KVM_MP_STATE_HALTED && lm_events_runnable(vcpu);
+}
+
+static bool lm_halt_poll(struct lm_vcpu *vcpu)
+{
+	u64 end;
+
+	if (!vcpu->halt_poll_ns)
+		return false;
+	end = ktime_get_ns() + vcpu->halt_poll_ns;
+	do {
+		if (lm_runnable(vcpu)) {
+			vcpu->stat.halt_polled++;
+			return true;
+		}
+		cpu_relax();
+	} while (!need_resched() && !signal_pending(current) && ktime_get_ns() < end);
+	return false;
+}
+
+/* A wake-up that came soon after the poll ended pays for a longer one; a long sleep for none. */
+static void lm_halt_adapt(struct lm_vcpu *vcpu, u64 slept_ns)
+{
+	unsigned int max = READ_ONCE(halt_poll_ns);
+
+	if (slept_ns > max)
+		vcpu->halt_poll_ns = 0;
+	else if (!vcpu->halt_poll_ns)
+		vcpu->halt_poll_ns = min_t(u64, LM_HALT_POLL_START_NS, max);
+	else
+		vcpu->halt_poll_ns = min_t(u64, vcpu->halt_poll_ns * 2, max);
+}
+
+static void lm_halt(struct lm_vcpu *vcpu)
+{
+	u64 start;
+
+	vcpu->stat.halts++;
+	if (lm_runnable(vcpu) || lm_halt_poll(vcpu))
+		return;
+	start = ktime_get_ns();
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (lm_runnable(vcpu) || signal_pending(current))
+			break;
+		schedule();
+	}
+	finish_rcuwait(&vcpu->wait);
+	lm_halt_adapt(vcpu, ktime_get_ns() - start);
+}
+
+/* ---- outside the section ---- */
+
+/* INIT and SIPI that arrived; the vCPU's mutex held, outside the section. */
+void lm_vcpu_take_init_sipi(struct lm_vcpu *vcpu)
+{
+	struct lm_seg *cs = &vcpu->st.seg[LM_CS];
+	u8 vector;
+
+	clear_bit(LM_REQ_LAPIC, &vcpu->requests);
+	smp_mb__after_atomic();
+	if (lm_lapic_take_init(vcpu)) {
+		lm_x86_reset(vcpu, true);
+		lm_lapic_reset(vcpu, true);
+		WRITE_ONCE(vcpu->mp_state, vcpu->id == vcpu->vm->bsp_id ?
+			   KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED);
+	}
+	if (vcpu->mp_state != KVM_MP_STATE_INIT_RECEIVED || !lm_lapic_take_sipi(vcpu, &vector))
+		return;
+	lm_need_state(vcpu, LM_S_CS);
+	cs->sel = vector << 8;
+	cs->base = vector << 12;
+	lm_mark_state(vcpu, LM_S_CS);
+	lm_set_rip(vcpu, 0);
+	WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
+}
+
+/* 0: go on; negative: KVM_RUN returns it. */
+static int lm_outside(struct lm_vcpu *vcpu)
+{
+	int r;
+
+	for (;;) {
+		if (signal_pending(current))
+			return -EINTR;
+		if (lm_task_work_pending()) {
+			r = lm_task_work(vcpu);
+			if (r)
+				return r;
+		}
+		if (test_bit(LM_REQ_LAPIC, &vcpu->requests))
+			lm_vcpu_take_init_sipi(vcpu);
+		if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE)
+			return 0;
+		lm_halt(vcpu);
+		if (vcpu->mp_state == KVM_MP_STATE_HALTED && lm_runnable(vcpu)) {
+			clear_bit(LM_REQ_UNHALT, &vcpu->requests);
+			WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
+			set_bit(LM_REQ_EVENT, &vcpu->requests);
+		}
+	}
+}
+
+/* ---- inside the section ---- */
+
+/* Requests that the section can serve itself. */
+static int lm_serve(struct lm_vcpu *vcpu)
+{
+	int r;
+
+	if (test_bit(LM_REQ_STOP, &vcpu->requests))
+		return -EIO;
+	if (test_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests)) {
+		clear_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests);
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return LM_USER;
+	}
+	if (test_bit(LM_REQ_LAPIC, &vcpu->requests))
+		return LM_AGAIN;
+	if (test_and_clear_bit(LM_REQ_CLOCK, &vcpu->requests)) {
+		r = lm_pvclock_update(vcpu);
+		if (r) {
+			set_bit(LM_REQ_CLOCK, &vcpu->requests);
+			return r;
+		}
+	}
+	if (test_and_clear_bit(LM_REQ_STEAL, &vcpu->requests)) {
+		r = lm_steal_update(vcpu);
+		if (r) {
+			set_bit(LM_REQ_STEAL, &vcpu->requests);
+			return r;
+		}
+	}
+	clear_bit(LM_REQ_UNHALT, &vcpu->requests);
+	/* Last, and the entry follows: what it chose to inject has left the controllers. */
+	return test_bit(LM_REQ_EVENT, &vcpu->requests) ? lm_events_prepare(vcpu) : LM_DONE;
+}
+
+static int lm_enter_once(struct lm_vcpu *vcpu)
+{
+	int r;
+
+	if (unlikely(lm_task_work_pending()))
+		return LM_AGAIN;
+	if (unlikely(READ_ONCE(vcpu->requests))) {
+		r = lm_serve(vcpu);
+		if (r)
+			return r;
+	}
+	trace_lm_entry(vcpu);
+	lm_backend_enter(vcpu);
+	trace_lm_exit(vcpu);
+	vcpu->stat.by_kind[vcpu->exit.kind]++;
+	r = lm_handle_exit(vcpu);
+	if (unlikely(r == LM_NEED))
+		vcpu->retry = true;
+	return r;
+}
+
+/* Did this thread wait for a CPU since the guest was told last? */
+static bool lm_steal_due(struct lm_vcpu *vcpu)
+{
+	return (vcpu->x86.pv_steal & KVM_MSR_ENABLED) &&
+	       current->sched_info.run_delay != vcpu->x86.steal_last;
+}
+
+/* Run until something needs the world outside; vcpu->retry: the last exit first. */
+static int lm_inside(struct lm_vcpu *vcpu)
+{
+	int r = lm_section_enter(vcpu);
+
+	if (r)
+		return r;
+	if (unlikely(lm_steal_due(vcpu)))
+		set_bit(LM_REQ_STEAL, &vcpu->requests);
+	if (unlikely(vcpu->retry)) {
+		vcpu->retry = false;
+		r = lm_handle_exit(vcpu);
+		if (r == LM_NEED)
+			vcpu->retry = true;
+		/* An answer was brought in with immediate_exit: the guest does not go on. */
+		if (r == LM_DONE && READ_ONCE(vcpu->run->immediate_exit))
+			r = -EINTR;
+	}
+	while (r == LM_DONE)
+		r = lm_enter_once(vcpu);
+	lm_section_leave(vcpu);
+	return r;
+}
+
+static int lm_loop(struct lm_vcpu *vcpu)
+{
+	int r;
+
+	for (;;) {
+		r = lm_inside(vcpu);
+		switch (r) {
+		case LM_NEED:
+			vcpu->stat.need_faults++;
+			r = lm_mem_need(vcpu);
+			if (r)
+				return r;
+			break;
+		case LM_HALT:
+			WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
+			break;
+		case LM_AGAIN:
+			break;
+		case LM_USER:
+			return 0;
+		default:
+			return r;
+		}
+		r = lm_outside(vcpu);
+		if (r)
+			return r;
+	}
+}
+
+/* What every exit to user space shows. */
+static void lm_show_run(struct lm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->if_flag = !!(lm_rflags(vcpu) & X86_EFLAGS_IF);
+	run->cr8 = vcpu->lapic ? lm_lapic_tpr(vcpu) : vcpu->x86.cr8;
+	run->apic_base = vcpu->x86.apic_base_msr;
+	run->flags = 0;
+	run->ready_for_interrupt_injection = !vcpu->lapic && lm_events_irq_ready(vcpu);
+}
+
+/**
+ * lm_vcpu_run - KVM_RUN
+ * @vcpu: the vCPU, its mutex held; the caller is a thread of the owner
+ *
+ * Return: 0 with run->exit_reason set, -EINTR (also KVM_EXIT_INTR), or an errno
+ */
+int lm_vcpu_run(struct lm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	int r;
+
+	if (vcpu->io.pending)
+		vcpu->retry = lm_io_answered(vcpu);
+	if (vcpu->task != current) {
+		if (vcpu->task)
+			put_task_struct(vcpu->task);
+		vcpu->task = get_task_struct(current);
+	}
+	if (!vcpu->lapic)
+		vcpu->x86.cr8 = READ_ONCE(run->cr8) & 15;
+	run->exit_reason = KVM_EXIT_UNKNOWN;
+	if (READ_ONCE(run->immediate_exit) && !vcpu->retry)
+		r = -EINTR;
+	else
+		r = vcpu->retry ? 0 : lm_outside(vcpu);
+	if (!r)
+		r = lm_loop(vcpu);
+	if (r)
+		vcpu->retry = false;	/* RIP is still on the instruction: it exits again */
+	if (r == -EINTR)
+		run->exit_reason = KVM_EXIT_INTR;
+	vcpu->stat.user_exits++;
+	lm_show_run(vcpu);
+	return r;
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The loaded section: what belongs to the guest while it runs, and what the
+ * host must find again afterwards.  Each _enter has its _leave; nothing between
+ * them sleeps.  Interrupts are off but in the vendor's window().
+ */
+#include <linux/hw_breakpoint.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/vtime.h>
+#include <asm/debugreg.h>
+#include <asm/msr.h>
+
+#include "lamina.h"
+#include "backend.h"
+#include "mitigate.h"
+#include "section.h"
+
+DEFINE_STATIC_KEY_FALSE(lm_count_guest);
+
+/* ---- debug registers: DR7 and DR6 are the vendor's, DR0-3 are switched here ---- */
+
+static void lm_dr_load(const struct lm_vcpu *vcpu)
+{
+	set_debugreg(vcpu->st.dr[0], 0);
+	set_debugreg(vcpu->st.dr[1], 1);
+	set_debugreg(vcpu->st.dr[2], 2);
+	set_debugreg(vcpu->st.dr[3], 3);
+}
+
+/*
+ * The host's breakpoints, if it has any, are kept by perf per CPU; read them
+ * from the CPU since that bookkeeping is not for modules.
+ */
+static void lm_dr_enter(struct lm_vcpu *vcpu)
+{
+	struct lm_host_dr *host = this_cpu_ptr(&lm_host_dr);
+
+	host->active = hw_breakpoint_active();
+	if (unlikely(host->active)) {
+		get_debugreg(host->dr[0], 0);
+		get_debugreg(host->dr[1], 1);
+		get_debugreg(host->dr[2], 2);
+		get_debugreg(host->dr[3], 3);
+		get_debugreg(host->dr7, 7);
+		set_debugreg(0, 7);
+	}
+	if (unlikely(vcpu->dr_loaded))
+		lm_dr_load(vcpu);
+}
+
+static void lm_dr_leave(struct lm_vcpu *vcpu)
+{
+	struct lm_host_dr *host = this_cpu_ptr(&lm_host_dr);
+
+	if (unlikely(vcpu->dr_loaded)) {
+		get_debugreg(vcpu->st.dr[0], 0);
+		get_debugreg(vcpu->st.dr[1], 1);
+		get_debugreg(vcpu->st.dr[2], 2);
+		get_debugreg(vcpu->st.dr[3], 3);
+		/* With no breakpoint enabled the next section can do without. */
+		if (!(lm_dr7(vcpu) & 0xff)) {
+			vcpu->dr_loaded = false;
+			lm_backend_update(vcpu);
+		}
+	}
+	if (unlikely(host->active)) {
+		set_debugreg(host->dr[0], 0);
+		set_debugreg(host->dr[1], 1);
+		set_debugreg(host->dr[2], 2);
+		set_debugreg(host->dr[3], 3);
+		set_debugreg(host->dr7, 7);
+	}
+}
+
+/**
+ * lm_dr_use - the guest touched a debug register: give it the real ones
+ * @vcpu: in its section
+ */
+void lm_dr_use(struct lm_vcpu *vcpu)
+{
+	lm_dr_load(vcpu);
+	vcpu->dr_loaded = true;
+	lm_backend_update(vcpu);
+}
+
+/* ---- TSC_AUX: read by RDTSCP and RDPID, in user space of the host too ---- */
+
+static void lm_tsc_aux_enter(struct lm_vcpu *vcpu)
+{
+	if (vcpu->x86.has_rdtscp && vcpu->x86.tsc_aux != this_cpu_read(lm_host_tsc_aux))
+		wrmsrl(MSR_TSC_AUX, vcpu->x86.tsc_aux);
+}
+
+static void lm_tsc_aux_leave(struct lm_vcpu *vcpu)
+{
+	if (vcpu->x86.has_rdtscp && vcpu->x86.tsc_aux != this_cpu_read(lm_host_tsc_aux))
+		wrmsrl(MSR_TSC_AUX, this_cpu_read(lm_host_tsc_aux));
+}
+
+/**
+ * lm_tsc_aux_set - the guest wrote TSC_AUX inside its section
+ * @vcpu: the vCPU
+ * @val: the new value
+ */
+void lm_tsc_aux_set(struct lm_vcpu *vcpu, u64 val)
+{
+	vcpu->x86.tsc_aux = val;
+	if (READ_ONCE(vcpu->cpu) >= 0 && vcpu->x86.has_rdtscp)
+		wrmsrl(MSR_TSC_AUX, val);
+}
+
+/**
+ * lm_section_enter - load the guest into this CPU
+ * @vcpu: the vCPU, its mutex held
+ *
+ * Return: 0 with interrupts off; -EIO, nothing changed, if virtualisation is
+ * off on this CPU since the machine goes down
+ */
+int lm_section_enter(struct lm_vcpu *vcpu)
+{
+	int cpu;
+
+	local_irq_disable();
+	if (unlikely(!this_cpu_read(lm_cpu_is_on))) {
+		local_irq_enable();
+		return -EIO;
+	}
+	this_cpu_write(lm_current, vcpu);
+	lm_fpu_enter(vcpu);
+	cpu = smp_processor_id();
+	if (vcpu->lapic && vcpu->last_cpu != cpu)
+		lm_lapic_timer_migrate(vcpu);
+	lm_mitigate_enter(vcpu);
+	lm_dr_enter(vcpu);
+	lm_tsc_aux_enter(vcpu);
+	lm_tsc_enter(vcpu);
+	lm_backend_load(vcpu);
+	vcpu->last_cpu = cpu;
+	vtime_account_guest_enter();
+	/*
+	 * Who wants us out sets its request, or counts its flush, before it
+	 * reads cpu; we publish cpu before we look at those.
+	 */
+	smp_store_mb(vcpu->cpu, cpu);
+	return 0;
+}
+
+/**
+ * lm_section_leave - give the CPU back to the host
+ * @vcpu: the vCPU
+ *
+ * Returns with interrupts on.
+ */
+void lm_section_leave(struct lm_vcpu *vcpu)
+{
+	vtime_account_guest_exit();
+	lm_backend_unload(vcpu);
+	/* All reads and writes of guest memory come before others may see us gone. */
+	smp_store_release(&vcpu->cpu, -1);
+	lm_tsc_leave(vcpu);
+	lm_tsc_aux_leave(vcpu);
+	lm_dr_leave(vcpu);
+	lm_fpu_leave(vcpu);
+	this_cpu_write(lm_current, NULL);
+	local_irq_enable();
+}
+
+/**
+ * lm_section_window - let the host take what interrupted the guest
+ * @vcpu: the vCPU, in its section
+ */
+void lm_section_window(struct lm_vcpu *vcpu)
+{
+	lm_backend_window(vcpu);
+	/* Between two exits no RCU reader of ours is left: a quiescent state. */
+	if (!context_tracking_enabled_this_cpu())
+		rcu_virt_note_context_switch(smp_processor_id());
+}

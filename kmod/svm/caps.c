@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What this CPU's SVM offers, and turning it on and off on one CPU.
+ */
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <asm/cpufeature.h>
+#include <asm/msr.h>
+#include <asm/processor.h>
+
+#include "../lamina.h"
+#include "vmcb.h"
+
+#define SVM_IOPM_PAGES_ORDER	2	/* 12 KiB, contiguous (15.10.1) */
+#define VM_CR_SVMDIS		BIT_ULL(4)
+#define VM_CR			0xc0010114
+#define VM_HSAVE_PA		0xc0010117
+
+struct svm_cpu {
+	struct page *hsave;	/* the CPU's own, for VMRUN (VM_HSAVE_PA) */
+	struct page *area;	/* ours, for VMSAVE of the host's FS, GS, TR, … */
+	u64 old_hsave;		/* VM_HSAVE_PA as we found it */
+	bool on;
+	bool set_svme;
+	struct lm_tag_pool tags;
+};
+
+static DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
+static struct page *iopm;
+u64 lm_svm_iopm_pa;
+
+static bool no_nrips;
+module_param_named(svm_no_nrips, no_nrips, bool, 0444);
+MODULE_PARM_DESC(svm_no_nrips, "do not use the next RIP that the CPU saves (debug)");
+static bool no_assists;
+module_param_named(svm_no_assists, no_assists, bool, 0444);
+MODULE_PARM_DESC(svm_no_assists, "do not use decode assists (debug)");
+static bool no_flushbyasid;
+module_param_named(svm_no_flushbyasid, no_flushbyasid, bool, 0444);
+MODULE_PARM_DESC(svm_no_flushbyasid, "flush by taking a fresh ASID (debug)");
+static bool no_clean;
+module_param_named(svm_no_clean, no_clean, bool, 0444);
+MODULE_PARM_DESC(svm_no_clean, "never set VMCB clean bits (debug)");
+
+static int svm_probe(void)
+{
+	u64 vm_cr;
+
+	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
+	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON)
+		return -ENODEV;
+	/* The kernel clears the flag where firmware locked SVM off; ask the CPU itself. */
+	if (cpuid_eax(0x80000000) < 0x8000000a || !(cpuid_ecx(0x80000001) & BIT(2)))
+		return -ENODEV;
+	if (!rdmsrl_safe(VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {
+		pr_err("SVM is disabled by the firmware: enable virtualisation (SVM) in its set-up\n");
+		return -EOPNOTSUPP;
+	}
+	if (!(cpuid_edx(0x8000000a) & BIT(0))) {
+		pr_err("this CPU's SVM lacks nested paging, which Lamina requires\n");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void svm_read_caps(void)
+{
+	u32 edx = cpuid_edx(0x8000000a);
+
+	lm_caps.nr_asids = cpuid_ebx(0x8000000a);
+	lm_caps.nrips = (edx & BIT(3)) && !no_nrips;
+	lm_caps.tsc_scaling = edx & BIT(4);
+	lm_caps.clean_bits = (edx & BIT(5)) && !no_clean;
+	lm_caps.flush_by_asid = (edx & BIT(6)) && !no_flushbyasid;
+	lm_caps.decode_assists = (edx & BIT(7)) && !no_assists;
+	lm_caps.vgif = edx & BIT(16);
+	lm_caps.tsc_frac_bits = 32;
+	lm_caps.tsc_max_ratio = 0xffffffffffull;	/* 8.32 (15.30.5) */
+	lm_caps.large_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
+	lm_caps.phys_bits = boot_cpu_data.x86_phys_bits;
+}
+
+static void svm_free_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
+
+		if (c->hsave)
+			__free_page(c->hsave);
+		if (c->area)
+			__free_page(c->area);
+		c->hsave = NULL;
+		c->area = NULL;
+	}
+}
+
+static int svm_alloc_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
+
+		c->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		c->area = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		if (!c->hsave || !c->area)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * XSETBV must end the guest's run, or the guest's XCR0 becomes the host's.
+ * QEMU's TCG before 9.0 ignores the intercept; hardware does not.  Nothing in
+ * CPUID tells the two apart, so the emulated host says it by hiding XSAVE.
+ */
+int lm_svm_setup(void)
+{
+	int r = svm_probe();
+
+	if (r)
+		return r;
+	svm_read_caps();
+	if (lm_caps.nr_asids < 2) {
+		pr_err("this CPU's SVM offers %u ASIDs; at least 2 are needed\n", lm_caps.nr_asids);
+		return -EOPNOTSUPP;
+	}
+	lm_caps.xsave = boot_cpu_has(X86_FEATURE_XSAVE);
+
+	iopm = alloc_pages(GFP_KERNEL, SVM_IOPM_PAGES_ORDER);
+	if (!iopm)
+		return -ENOMEM;
+	memset(page_address(iopm), 0xff, PAGE_SIZE << SVM_IOPM_PAGES_ORDER);
+	lm_svm_iopm_pa = __sme_set(page_to_phys(iopm));
+	r = svm_alloc_cpus();
+	if (r)
+		lm_svm_teardown();
+	return r;
+}
+
+void lm_svm_teardown(void)
+{
+	svm_free_cpus();
+	if (iopm)
+		__free_pages(iopm, SVM_IOPM_PAGES_ORDER);
+	iopm = NULL;
+}
+
+/*
+ * -EBUSY if somebody else has SVM: ASIDs have no owner that could be asked, so
+ * two hypervisors side by side would use each other's TLB entries.
+ */
+int lm_svm_cpu_on(void)
+{
+	struct svm_cpu *c = this_cpu_ptr(&svm_cpus);
+	u64 efer;
+
+	if (c->on)
+		return 0;
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY;
+	rdmsrl(VM_HSAVE_PA, c->old_hsave);
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(VM_HSAVE_PA, __sme_set(page_to_phys(c->hsave)));
+	/* The TLB may hold entries tagged by whoever used SVM before: start with a flush of all. */
+	lm_tag_pool_init(&c->tags, 1, lm_caps.nr_asids - 1);
+	c->on = true;
+	return 0;
+}
+
+void lm_svm_cpu_off(void)
+{
+	struct svm_cpu *c = this_cpu_ptr(&svm_cpus);
+	u64 efer;
+
+	if (!c->on)
+		return;
+	c->on = false;
+	wrmsrl(VM_HSAVE_PA, c->old_hsave);
+	/*
+	 * STGI before SVME goes: with GIF 0 and SVME clear nothing could set it
+	 * again.  This is also the path of a panic inside a section.
+	 */
+	svm_stgi();
+	rdmsrl(MSR_EFER, efer);
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+u64 lm_svm_host_area(void)
+{
+	return __sme_set(page_to_phys(this_cpu_read(svm_cpus.area)));
+}
+
+struct lm_tag_pool *lm_svm_tags(void)
+{
+	return this_cpu_ptr(&svm_cpus.tags);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The world switch of SVM.
+ *
+ * VMRUN and #VMEXIT leave FS, GS, TR, LDTR and the syscall MSRs alone (APM
+ * vol. 2, 15.5.1 and 15.6).  The section keeps the guest's in the CPU from load
+ * to unload and only GS.base is exchanged here, since the kernel finds its
+ * per-CPU data through it.  That is sound because GIF is 0 for the whole
+ * section: no interrupt, NMI, SMI or machine check (15.17) is taken that would
+ * need the host's TR or syscall MSRs.
+ */
+#include <linux/linkage.h>
+#include <asm/alternative.h>
+#include <asm/asm.h>
+#include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
+#include <asm/nospec-branch.h>
+
+	.section .noinstr.text, "ax"
+
+/* Exchange GS.base through the MSR where RDGSBASE is not there: rdx:rax clobbered, rcx too. */
+.macro READ_GS to:req
+	ALTERNATIVE "jmp .Lmsr_rd\@", "rdgsbase \to; jmp .Ldone_rd\@", X86_FEATURE_FSGSBASE
+.Lmsr_rd\@:
+	movl	$MSR_GS_BASE, %ecx
+	rdmsr
+	shlq	$32, %rdx
+	orq	%rdx, %rax
+	movq	%rax, \to
+.Ldone_rd\@:
+.endm
+
+.macro WRITE_GS from:req
+	ALTERNATIVE "jmp .Lmsr_wr\@", "wrgsbase \from; jmp .Ldone_wr\@", X86_FEATURE_FSGSBASE
+.Lmsr_wr\@:
+	movl	$MSR_GS_BASE, %ecx
+	movl	\from\()d, %eax
+	movq	\from, %rdx
+	shrq	$32, %rdx
+	wrmsr
+.Ldone_wr\@:
+.endm
+
+/*
+ * void lm_svm_vmrun(u64 *gpr, u64 vmcb_pa, u64 *guest_gs)
+ *
+ * Run the guest until its next exit.  Interrupts off, GIF clear, the guest's
+ * VMLOAD state in the CPU.  RAX and RSP of the guest are in the VMCB.
+ */
+SYM_FUNC_START(lm_svm_vmrun)
+	pushq	%rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+
+	movq	%rdi, %r9		/* gpr */
+	movq	%rdx, %r10		/* &guest_gs */
+	movq	(%r10), %r11
+	READ_GS %r8
+	pushq	%r8			/* the host's GS.base */
+	pushq	%r10
+	pushq	%r9
+	WRITE_GS %r11
+	movq	%rsi, %rax
+	movq	%r9, %rdi
+
+	movq	1*8(%rdi), %rcx
+	movq	2*8(%rdi), %rdx
+	movq	3*8(%rdi), %rbx
+	movq	5*8(%rdi), %rbp
+	movq	6*8(%rdi), %rsi
+	movq	8*8(%rdi), %r8
+	movq	9*8(%rdi), %r9
+	movq	10*8(%rdi), %r10
+	movq	11*8(%rdi), %r11
+	movq	12*8(%rdi), %r12
+	movq	13*8(%rdi), %r13
+	movq	14*8(%rdi), %r14
+	movq	15*8(%rdi), %r15
+	movq	7*8(%rdi), %rdi
+
+	/*
+	 * With V_INTR_MASKING it is the host's IF that decides whether a
+	 * physical interrupt ends the guest's run (15.21.1).  GIF is 0, so
+	 * nothing is taken here.
+	 */
+	sti
+	vmrun	%rax
+	cli
+
+	popq	%rax			/* gpr; RAX of the guest is in the VMCB */
+	movq	%rcx, 1*8(%rax)
+	movq	%rdx, 2*8(%rax)
+	movq	%rbx, 3*8(%rax)
+	movq	%rbp, 5*8(%rax)
+	movq	%rsi, 6*8(%rax)
+	movq	%rdi, 7*8(%rax)
+	movq	%r8, 8*8(%rax)
+	movq	%r9, 9*8(%rax)
+	movq	%r10, 10*8(%rax)
+	movq	%r11, 11*8(%rax)
+	movq	%r12, 12*8(%rax)
+	movq	%r13, 13*8(%rax)
+	movq	%r14, 14*8(%rax)
+	movq	%r15, 15*8(%rax)
+
+	popq	%r10			/* &guest_gs */
+	popq	%r11			/* the host's GS.base */
+	READ_GS %r8
+	movq	%r8, (%r10)
+	WRITE_GS %r11
+
+	/* The guest's return predictions must not steer the host. */
+	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
+
+	/* Nothing of the guest stays in registers for speculation to use. */
+	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	xorl	%esi, %esi
+	xorl	%edi, %edi
+	xorl	%r8d, %r8d
+	xorl	%r9d, %r9d
+
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	RET
+SYM_FUNC_END(lm_svm_vmrun)
+
+/*
+ * void lm_svm_vmload_guest(u64 vmcb_pa)
+ *
+ * VMLOAD, but the host's GS.base stays in the CPU.  GIF clear.
+ */
+SYM_FUNC_START(lm_svm_vmload_guest)
+	READ_GS %r8
+	movq	%rdi, %rax
+	vmload	%rax
+	WRITE_GS %r8
+	RET
+SYM_FUNC_END(lm_svm_vmload_guest)
+
+/*
+ * void lm_svm_vmload_host(u64 area_pa)
+ */
+SYM_FUNC_START(lm_svm_vmload_host)
+	movq	%rdi, %rax
+	vmload	%rax
+	RET
+SYM_FUNC_END(lm_svm_vmload_host)

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Enter the guest and translate its exit to the neutral one.
+ */
+#include <asm/msr.h>
+#include <asm/processor-flags.h>
+
+#include "../lamina.h"
+#include "../ept/flush.h"
+#include "../section.h"
+#include "vmcb.h"
+
+/* Exits that carry nothing but their kind. */
+static const u8 svm_plain[0x90] = {
+	[SVM_EXIT_INTR] = LM_EXIT_INTR + 1,
+	[SVM_EXIT_NMI] = LM_EXIT_INTR + 1,
+	[SVM_EXIT_SMI] = LM_EXIT_INTR + 1,
+	[SVM_EXIT_INIT] = LM_EXIT_INTR + 1,
+	[SVM_EXIT_VINTR] = LM_EXIT_IRQ_WINDOW + 1,
+	[SVM_EXIT_RDPMC] = LM_EXIT_RDPMC + 1,
+	[SVM_EXIT_CPUID] = LM_EXIT_CPUID + 1,
+	[SVM_EXIT_IRET] = LM_EXIT_NMI_WINDOW + 1,
+	[SVM_EXIT_INVD] = LM_EXIT_INVD + 1,
+	[SVM_EXIT_PAUSE] = LM_EXIT_PAUSE + 1,
+	[SVM_EXIT_HLT] = LM_EXIT_HLT + 1,
+	[SVM_EXIT_INVLPGA] = LM_EXIT_UD + 1,
+	[SVM_EXIT_SHUTDOWN] = LM_EXIT_SHUTDOWN + 1,
+	[SVM_EXIT_VMRUN] = LM_EXIT_UD + 1,
+	[SVM_EXIT_VMMCALL] = LM_EXIT_HYPERCALL + 1,
+	[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = LM_EXIT_UD + 1,
+	[SVM_EXIT_WBINVD] = LM_EXIT_INVD + 1,
+	[SVM_EXIT_MONITOR] = LM_EXIT_MWAIT + 1,
+	[SVM_EXIT_XSETBV] = LM_EXIT_XSETBV + 1,
+	[SVM_EXIT_RDPRU] = LM_EXIT_UD + 1,
+};
+
+static void svm_exit_io(struct lm_exit *e, const struct svm_control *c, u64 rip)
+{
+	u32 info = c->exit_info1;
+
+	e->kind = LM_EXIT_IO;
+	e->insn_len = c->exit_info2 - rip;
+	e->io.port = info >> 16;
+	e->io.size = (info >> 4) & 7;
+	e->io.in = info & BIT(0);
+	e->io.string = info & BIT(2);
+	e->io.rep = info & BIT(3);
+}
+
+static void svm_exit_npf(struct lm_exit *e, const struct svm_control *c)
+{
+	u64 info = c->exit_info1;
+
+	e->kind = LM_EXIT_NPF;
+	e->npf.gpa = c->exit_info2;
+	e->npf.present = info & BIT(0);
+	e->npf.write = info & BIT(1);
+	e->npf.exec = info & BIT(4);
+	e->npf.table = info & BIT_ULL(33);
+	if (lm_caps.decode_assists && !e->npf.exec) {
+		e->nr_bytes = c->nr_bytes & 15;
+		memcpy(e->bytes, c->bytes, sizeof(e->bytes));
+	}
+}
+
+static void svm_exit_cr(struct lm_exit *e, const struct svm_control *c, u32 code)
+{
+	e->kind = code >= SVM_EXIT_DR_READ && code < SVM_EXIT_EXC ? LM_EXIT_DR : LM_EXIT_CR;
+	e->cr.known = lm_caps.decode_assists && code != SVM_EXIT_CR0_SEL &&
+		      (e->kind == LM_EXIT_DR || (c->exit_info1 & BIT_ULL(63)));
+	e->cr.nr = code & 15;
+	e->cr.write = code & 0x10;
+	e->cr.gpr = c->exit_info1 & 15;
+}
+
+static void svm_exit_exception(struct lm_exit *e, const struct svm_control *c, u32 code)
+{
+	e->kind = LM_EXIT_EXCEPTION;
+	e->exception.vector = code - SVM_EXIT_EXC;
+	/* #DF, #TS to #PF, #AC push one (APM vol. 2, 8.2) */
+	e->exception.has_error = BIT(e->exception.vector) & 0x27d00;
+	e->exception.error = c->exit_info1;
+	e->exception.payload = c->exit_info2;
+}
+
+static void svm_exit_task(struct lm_exit *e, const struct svm_control *c)
+{
+	u64 info = c->exit_info2;	/* 15.14.1 */
+
+	e->kind = LM_EXIT_TASK_SWITCH;
+	e->task.sel = c->exit_info1;
+	e->task.reason = info & BIT_ULL(36) ? 1 : info & BIT_ULL(38) ? 2 :
+			 c->exit_int_info & LM_EV_VALID ? 3 : 0;
+	e->task.has_error = info & BIT_ULL(44);
+	e->task.error = info;
+}
+
+static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64 rip)
+{
+	struct lm_exit *e = &vcpu->exit;
+	u32 code = c->exit_code;
+
+	e->code = code;
+	e->nr_bytes = 0;
+	e->insn_len = lm_caps.nrips && c->next_rip ? c->next_rip - rip : 0;
+	if (code < ARRAY_SIZE(svm_plain) && svm_plain[code]) {
+		e->kind = svm_plain[code] - 1;
+		return;
+	}
+	switch (code) {
+	case SVM_EXIT_NPF:
+		svm_exit_npf(e, c);
+		break;
+	case SVM_EXIT_IOIO:
+		svm_exit_io(e, c, rip);
+		break;
+	case SVM_EXIT_MSR:
+		e->kind = LM_EXIT_MSR;
+		e->msr.write = c->exit_info1 & 1;
+		break;
+	case SVM_EXIT_CR_READ ... SVM_EXIT_EXC - 1:
+	case SVM_EXIT_CR0_SEL:
+		svm_exit_cr(e, c, code);
+		break;
+	case SVM_EXIT_EXC ... SVM_EXIT_EXC + 31:
+		svm_exit_exception(e, c, code);
+		break;
+	case SVM_EXIT_MWAIT:
+	case SVM_EXIT_MWAIT + 1:
+		e->kind = LM_EXIT_MWAIT;
+		e->mwait = true;
+		break;
+	case SVM_EXIT_TASK:
+		svm_exit_task(e, c);
+		break;
+	case SVM_EXIT_INVALID:
+		e->kind = LM_EXIT_FAIL_ENTRY;
+		e->reason = c->exit_code;
+		break;
+	default:
+		e->kind = LM_EXIT_UNKNOWN;
+		e->reason = code;
+		break;
+	}
+}
+
+/*
+ * NMIs stay masked until the IRET that ends the handler has run.  Its intercept
+ * comes before; if an NMI waits, step over it with TF so that the NMI comes
+ * right after, else any later exit with another RIP shows that it is done.
+ */
+static void svm_nmi_prepare(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	struct svm_control *c = &hw->vmcb->c;
+	u32 iret = vcpu->ev.nmi_masked && !hw->iret_step ? SVM_I1_IRET : 0;
+
+	if ((c->misc1 & SVM_I1_IRET) == iret)
+		return;
+	c->misc1 = (c->misc1 & ~SVM_I1_IRET) | iret;
+	hw->clean &= ~SVM_CLEAN_I;
+}
+
+static void svm_nmi_iret(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+
+	hw->iret_step = true;
+	hw->iret_rip = vcpu->st.rip;
+	hw->iret_tf = !(vcpu->st.rflags & X86_EFLAGS_TF) && atomic_read(&vcpu->ev.nmi_pending);
+	if (hw->iret_tf)
+		lm_set_rflags(vcpu, vcpu->st.rflags | X86_EFLAGS_TF);
+}
+
+/* An exit after the IRET intercept: is the IRET done?  Hides the #DB of our own step. */
+static void svm_nmi_check(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	bool step = vcpu->exit.kind == LM_EXIT_EXCEPTION && vcpu->exit.exception.vector == 1;
+
+	if (vcpu->st.rip == hw->iret_rip && !(hw->iret_tf && step))
+		return;
+	hw->iret_step = false;
+	vcpu->ev.nmi_masked = false;
+	lm_request(vcpu, LM_REQ_EVENT);
+	if (!hw->iret_tf)
+		return;
+	/* IRET loaded the flags of its frame; TF is ours only if no frame set it. */
+	hw->iret_tf = false;
+	if (step)
+		vcpu->exit.kind = LM_EXIT_INTR;
+}
+
+static void svm_set_window(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	struct svm_control *c = &hw->vmcb->c;
+
+	/* A dummy virtual interrupt of the highest priority, intercepted (15.21.4). */
+	if (vcpu->want_irq_window) {
+		c->vintr |= SVM_V_IRQ | SVM_V_PRIO_MAX | SVM_V_IGN_TPR;
+		c->misc1 |= SVM_I1_VINTR;
+	} else {
+		c->vintr &= ~(SVM_V_IRQ | SVM_V_PRIO_MAX | SVM_V_IGN_TPR);
+		c->misc1 &= ~SVM_I1_VINTR;
+	}
+	hw->clean &= ~(SVM_CLEAN_TPR | SVM_CLEAN_I);
+}
+
+/* EVENTINJ types: 0 INTR, 2 NMI, 3 exception, 4 software interrupt (15.20): the neutral ones. */
+static void svm_inject(struct lm_vcpu *vcpu)
+{
+	struct svm_control *c = &vcpu->hw->vmcb->c;
+
+	c->event_inj = vcpu->inject;
+	vcpu->inject = 0;
+}
+
+static __always_inline void svm_flush(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	struct svm_control *c = &hw->vmcb->c;
+	enum lm_flush_how how = lm_flush_decide(vcpu, lm_svm_tags(), lm_caps.flush_by_asid);
+
+	if (likely(how == LM_FLUSH_NONE && c->asid == vcpu->flush.asid))
+		return;
+	if (c->asid != vcpu->flush.asid) {
+		c->asid = vcpu->flush.asid;
+		hw->clean &= ~SVM_CLEAN_ASID;
+	}
+	if (how == LM_FLUSH_ALL)
+		c->tlb_control = SVM_TLB_ALL;
+	else if (how == LM_FLUSH_TAG)
+		c->tlb_control = SVM_TLB_ASID;
+}
+
+void lm_svm_enter(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	struct svm_vmcb *vmcb = hw->vmcb;
+	struct svm_control *c = &vmcb->c;
+
+	if (vcpu->dirty)
+		lm_svm_put(vcpu);
+	if (unlikely(vcpu->inject))
+		svm_inject(vcpu);
+	if (unlikely(vcpu->want_irq_window != !!(c->vintr & SVM_V_IRQ)))
+		svm_set_window(vcpu);
+	svm_nmi_prepare(vcpu);
+	svm_flush(vcpu);
+	vmcb->s.rax = vcpu->st.gpr[LM_RAX];
+	c->clean = hw->clean;
+
+	lm_guest_enter(vcpu);
+	lm_svm_vmrun(vcpu->st.gpr, hw->vmcb_pa, &hw->guest_gs);
+	lm_guest_exit(vcpu);
+
+	hw->saved = false;
+	hw->clean = lm_caps.clean_bits ? SVM_CLEAN_ALL : 0;
+	c->tlb_control = SVM_TLB_NONE;
+	c->event_inj = 0;
+	vcpu->st.gpr[LM_RAX] = vmcb->s.rax;
+	vcpu->st.gpr[LM_RSP] = vmcb->s.rsp;
+	vcpu->st.rip = vmcb->s.rip;
+	vcpu->st.rflags = vmcb->s.rflags;
+	vcpu->valid = LM_S_RIP | LM_S_RSP | LM_S_RFLAGS;
+
+	svm_translate(vcpu, c, vmcb->s.rip);
+	if (unlikely(c->exit_int_info & LM_EV_VALID) && vcpu->exit.kind != LM_EXIT_FAIL_ENTRY)
+		lm_events_exited(vcpu, c->exit_int_info, 0);
+	if (unlikely(vcpu->ev.nmi_masked)) {
+		if (hw->iret_step)
+			svm_nmi_check(vcpu);
+		else if (vcpu->exit.kind == LM_EXIT_NMI_WINDOW)
+			svm_nmi_iret(vcpu);
+	}
+}
+
+const struct lm_backend lm_svm = {
+	.name = "SVM",
+	.setup = lm_svm_setup,
+	.teardown = lm_svm_teardown,
+	.cpu_on = lm_svm_cpu_on,
+	.cpu_off = lm_svm_cpu_off,
+	.vcpu_init = lm_svm_vcpu_init,
+	.vcpu_free = lm_svm_vcpu_free,
+	.load = lm_svm_load,
+	.unload = lm_svm_unload,
+	.enter = lm_svm_enter,
+	.window = lm_svm_window,
+	.get = lm_svm_get,
+	.update = lm_svm_update,
+	.tsc = lm_svm_tsc,
+	.dump = lm_svm_dump,
+};

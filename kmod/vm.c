@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VM's file descriptor: creation, ioctls, destruction.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "lamina.h"
+#include "backend.h"
+#include "monitor/stats.h"
+
+static DEFINE_MUTEX(lm_vms_lock);	/* guards lm_vms */
+static LIST_HEAD(lm_vms);
+static atomic64_t lm_vm_ids = ATOMIC64_INIT(0);
+
+struct lm_vm *lm_vm_get(struct lm_vm *vm)
+{
+	refcount_inc(&vm->users);
+	return vm;
+}
+
+static void lm_vm_destroy(struct lm_vm *vm)
+{
+	struct mm_struct *mm = vm->mm;
+	int i;
+
+	mutex_lock(&lm_vms_lock);
+	list_del(&vm->node);
+	mutex_unlock(&lm_vms_lock);
+	lm_stats_remove(vm);
+	/* Notifier, irqfds and the PIT's timer look at the vCPUs: they go first. */
+	lm_mem_destroy(vm);
+	lm_irq_destroy(vm);
+	for (i = 0; i < vm->nr_vcpus; i++)
+		lm_vcpu_destroy(vm->vcpu[i]);
+	lm_hardware_disable();
+	mutex_destroy(&vm->lock);
+	kvfree(vm);
+	mmdrop(mm);
+}
+
+void lm_vm_put(struct lm_vm *vm)
+{
+	if (refcount_dec_and_test(&vm->users))
+		lm_vm_destroy(vm);
+}
+
+/**
+ * lm_vms_resumed - after suspend: clocks jumped, write the guests' clock pages again
+ *
+ * Context: interrupts off, all tasks frozen, so the list does not change.
+ */
+void lm_vms_resumed(void)
+{
+	struct lm_vcpu *vcpu;
+	struct lm_vm *vm;
+	int i;
+
+	list_for_each_entry(vm, &lm_vms, node) {
+		lm_x86_resume(vm);
+		lm_for_each_vcpu(i, vcpu, vm)
+			vcpu->last_cpu = -1;	/* CPUs forgot what they cached */
+	}
+}
+
+/**
+ * lm_vms_stop - the machine goes down: no vCPU may enter its guest again
+ *
+ * Context: may sleep.
+ */
+void lm_vms_stop(void)
+{
+	struct lm_vcpu *vcpu;
+	struct lm_vm *vm;
+	int i;
+
+	mutex_lock(&lm_vms_lock);
+	list_for_each_entry(vm, &lm_vms, node) {
+		lm_for_each_vcpu(i, vcpu, vm) {
+			lm_request(vcpu, LM_REQ_STOP);
+			lm_kick(vcpu);
+		}
+		lm_flush_all(vm);	/* returns when all have left their guests */
+	}
+	mutex_unlock(&lm_vms_lock);
+}
+
+/* ---- ioctls ---- */
+
+static int lm_vm_set_identity_map(struct lm_vm *vm, void __user *arg)
+{
+	u64 addr;
+	int r = 0;
+
+	if (copy_from_user(&addr, arg, sizeof(addr)))
+		return -EFAULT;
+	mutex_lock(&vm->lock);
+	if (vm->nr_vcpus)
+		r = -EINVAL;
+	else
+		vm->identity_map_addr = addr ? addr : 0xfffbc000;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+/* Where VMX without unrestricted guest would keep three pages; kept, never needed. */
+static int lm_vm_set_tss_addr(struct lm_vm *vm, unsigned long addr)
+{
+	if (addr > (unsigned int)(-3 * PAGE_SIZE))
+		return -EINVAL;
+	vm->tss_addr = addr;
+	return 0;
+}
+
+static int lm_vm_set_memory(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_userspace_memory_region r;
+
+	if (copy_from_user(&r, arg, sizeof(r)))
+		return -EFAULT;
+	return lm_mem_set_slot(vm, &r);
+}
+
+static int lm_vm_dirty_log(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_dirty_log log;
+
+	if (copy_from_user(&log, arg, sizeof(log)))
+		return -EFAULT;
+	return lm_mem_get_dirty_log(vm, &log);
+}
+
+static int lm_vm_create_irqchip(struct lm_vm *vm)
+{
+	int r;
+
+	mutex_lock(&vm->lock);
+	if (vm->irq.in_kernel)
+		r = -EEXIST;
+	else if (vm->nr_vcpus)
+		r = -EINVAL;
+	else
+		r = lm_irq_create_chips(vm);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int lm_vm_create_pit(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_pit_config cfg;
+	int r;
+
+	if (copy_from_user(&cfg, arg, sizeof(cfg)))
+		return -EFAULT;
+	mutex_lock(&vm->lock);
+	if (vm->irq.pit)
+		r = -EEXIST;
+	else if (!vm->irq.in_kernel)
+		r = -ENOENT;
+	else
+		r = lm_irq_create_pit(vm, &cfg);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int lm_vm_irq_line(struct lm_vm *vm, void __user *arg, bool status)
+{
+	struct kvm_irq_level level;
+	int r;
+
+	if (copy_from_user(&level, arg, sizeof(level)))
+		return -EFAULT;
+	if (!READ_ONCE(vm->irq.in_kernel))
+		return -ENXIO;
+	r = lm_irq_line(vm, level.irq, level.level, LM_SRC_USER);
+	if (!status)
+		return 0;
+	level.status = r;
+	return copy_to_user(arg, &level, sizeof(level)) ? -EFAULT : 0;
+}
+
+#define LM_MAX_ROUTES	4096
+
+static int lm_vm_set_routing(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_irq_routing_entry *entries = NULL;
+	struct kvm_irq_routing hdr;
+	int r;
+
+	if (copy_from_user(&hdr, arg, sizeof(hdr)))
+		return -EFAULT;
+	if (!READ_ONCE(vm->irq.in_kernel) || hdr.nr > LM_MAX_ROUTES || hdr.flags)
+		return -EINVAL;
+	if (hdr.nr) {
+		entries = vmemdup_user(arg + sizeof(hdr), array_size(hdr.nr, sizeof(*entries)));
+		if (IS_ERR(entries))
+			return PTR_ERR(entries);
+	}
+	r = lm_irq_set_routing(vm, &hdr, entries);
+	kvfree(entries);
+	return r;
+}
+
+static int lm_vm_irqfd(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_irqfd data;
+
+	if (copy_from_user(&data, arg, sizeof(data)))
+		return -EFAULT;
+	return lm_irqfd(vm, &data);
+}
+
+static int lm_vm_ioeventfd(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_ioeventfd data;
+
+	if (copy_from_user(&data, arg, sizeof(data)))
+		return -EFAULT;
+	return lm_ioeventfd(vm, &data);
+}
+
+static int lm_vm_signal_msi(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_msi msi;
+
+	if (copy_from_user(&msi, arg, sizeof(msi)))
+		return -EFAULT;
+	return lm_irq_signal_msi(vm, &msi);
+}
+
+static int lm_vm_irqchip(struct lm_vm *vm, void __user *arg, bool set)
+{
+	struct kvm_irqchip *chip;
+	int r;
+
+	chip = memdup_user(arg, sizeof(*chip));
+	if (IS_ERR(chip))
+		return PTR_ERR(chip);
+	r = -ENXIO;
+	if (READ_ONCE(vm->irq.in_kernel))
+		r = set ? lm_irqchip_set(vm, chip) : lm_irqchip_get(vm, chip);
+	if (!r && !set && copy_to_user(arg, chip, sizeof(*chip)))
+		r = -EFAULT;
+	kfree(chip);
+	return r;
+}
+
+static int lm_vm_pit(struct lm_vm *vm, void __user *arg, bool set)
+{
+	struct kvm_pit_state2 ps;
+	int r = -ENXIO;
+
+	if (set && copy_from_user(&ps, arg, sizeof(ps)))
+		return -EFAULT;
+	mutex_lock(&vm->lock);
+	if (vm->irq.pit)
+		r = set ? lm_pit_set(vm, &ps) : lm_pit_get(vm, &ps);
+	mutex_unlock(&vm->lock);
+	if (!r && !set && copy_to_user(arg, &ps, sizeof(ps)))
+		return -EFAULT;
+	return r;
+}
+
+static int lm_vm_reinject(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_reinject_control c;
+	int r = -ENXIO;
+
+	if (copy_from_user(&c, arg, sizeof(c)))
+		return -EFAULT;
+	mutex_lock(&vm->lock);
+	if (vm->irq.pit)
+		r = lm_pit_reinject(vm, &c);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int lm_vm_clock(struct lm_vm *vm, void __user *arg, bool set)
+{
+	struct kvm_clock_data c = {};
+	int r;
+
+	if (set && copy_from_user(&c, arg, sizeof(c)))
+		return -EFAULT;
+	r = set ? lm_clock_set(vm, &c) : lm_clock_get(vm, &c);
+	if (!r && !set && copy_to_user(arg, &c, sizeof(c)))
+		return -EFAULT;
+	return r;
+}
+
+static int lm_vm_set_bsp(struct lm_vm *vm, unsigned long id)
+{
+	int r = 0;
+
+	mutex_lock(&vm->lock);
+	if (vm->nr_vcpus)
+		r = -EBUSY;
+	else
+		vm->bsp_id = id;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int lm_vm_tsc_khz(struct lm_vm *vm, unsigned long khz)
+{
+	if (!khz)
+		khz = tsc_khz;
+	if (khz > U32_MAX || (khz != tsc_khz && !lm_caps.tsc_scaling))
+		return -EINVAL;
+	vm->x86.default_tsc_khz = khz;
+	return 0;
+}
+
+static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
+{
+	struct lm_vm *vm = file->private_data;
+	void __user *p = (void __user *)arg;
+
+	if (vm->mm != current->mm)
+		return -EIO;
+	switch (ioctl) {
+	case KVM_CREATE_VCPU:
+		return lm_vcpu_create(vm, arg);
+	case KVM_CHECK_EXTENSION:
+		return lm_check_extension(vm, arg);
+	case KVM_SET_USER_MEMORY_REGION:
+		return lm_vm_set_memory(vm, p);
+	case KVM_GET_DIRTY_LOG:
+		return lm_vm_dirty_log(vm, p);
+	case KVM_SET_TSS_ADDR:
+		return lm_vm_set_tss_addr(vm, arg);
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		return lm_vm_set_identity_map(vm, p);
+	case KVM_CREATE_IRQCHIP:
+		return lm_vm_create_irqchip(vm);
+	case KVM_CREATE_PIT2:
+		return lm_vm_create_pit(vm, p);
+	case KVM_IRQ_LINE:
+		return lm_vm_irq_line(vm, p, false);
+	case KVM_IRQ_LINE_STATUS:
+		return lm_vm_irq_line(vm, p, true);
+	case KVM_SET_GSI_ROUTING:
+		return lm_vm_set_routing(vm, p);
+	case KVM_IRQFD:
+		return lm_vm_irqfd(vm, p);
+	case KVM_IOEVENTFD:
+		return lm_vm_ioeventfd(vm, p);
+	case KVM_SIGNAL_MSI:
+		return lm_vm_signal_msi(vm, p);
+	case KVM_GET_IRQCHIP:
+		return lm_vm_irqchip(vm, p, false);
+	case KVM_SET_IRQCHIP:
+		return lm_vm_irqchip(vm, p, true);
+	case KVM_GET_PIT2:
+		return lm_vm_pit(vm, p, false);
+	case KVM_SET_PIT2:
+		return lm_vm_pit(vm, p, true);
+	case KVM_REINJECT_CONTROL:
+		return lm_vm_reinject(vm, p);
+	case KVM_GET_CLOCK:
+		return lm_vm_clock(vm, p, false);
+	case KVM_SET_CLOCK:
+		return lm_vm_clock(vm, p, true);
+	case KVM_SET_BOOT_CPU_ID:
+		return lm_vm_set_bsp(vm, arg);
+	case KVM_SET_TSC_KHZ:
+		return lm_vm_tsc_khz(vm, arg);
+	case KVM_GET_TSC_KHZ:
+		return vm->x86.default_tsc_khz;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int lm_vm_release(struct inode *inode, struct file *file)
+{
+	struct lm_vm *vm = file->private_data;
+
+	lm_irq_release(vm);
+	lm_vm_put(vm);
+	return 0;
+}
+
+static const struct file_operations lm_vm_fops = {
+	.owner = THIS_MODULE,
+	.release = lm_vm_release,
+	.unlocked_ioctl = lm_vm_ioctl,
+	.llseek = noop_llseek,
+};
+
+static int lm_vm_init(struct lm_vm *vm)
+{
+	int r;
+
+	refcount_set(&vm->users, 1);
+	mutex_init(&vm->lock);
+	vm->id = atomic64_inc_return(&lm_vm_ids);
+	vm->owner = current->tgid;
+	lm_x86_vm_init(vm);
+	r = lm_hardware_enable();
+	if (r)
+		return r;
+	r = lm_irq_init(vm);
+	if (r)
+		goto hardware;
+	r = lm_mem_init(vm);
+	if (r)
+		goto irq;
+	mutex_lock(&lm_vms_lock);
+	list_add_tail(&vm->node, &lm_vms);
+	mutex_unlock(&lm_vms_lock);
+	lm_stats_add(vm);
+	return 0;
+
+irq:
+	lm_irq_destroy(vm);
+hardware:
+	lm_hardware_disable();
+	return r;
+}
+
+/**
+ * lm_vm_create - KVM_CREATE_VM
+ * @type: must be 0
+ *
+ * Return: a file descriptor, or an errno
+ */
+int lm_vm_create(unsigned long type)
+{
+	struct lm_vm *vm;
+	int r;
+
+	if (type)
+		return -EINVAL;
+	vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return -ENOMEM;
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+	r = lm_vm_init(vm);
+	if (r) {
+		mmdrop(vm->mm);
+		kvfree(vm);
+		return r;
+	}
+	r = anon_inode_getfd("lamina-vm", &lm_vm_fops, vm, O_RDWR | O_CLOEXEC);
+	if (r < 0) {
+		lm_irq_release(vm);
+		lm_vm_put(vm);
+	}
+	return r;
+}
