@@ -90,5 +90,11 @@ no_leaks() {
 	sleep 6
 	echo scan >/sys/kernel/debug/kmemleak
 	echo scan >/sys/kernel/debug/kmemleak
-	is "$1" "$(cat /sys/kernel/debug/kmemleak)" ''
+	leaks=$(cat /sys/kernel/debug/kmemleak)
+	if [ -z "$leaks" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "$(echo "$leaks" | grep -c '^unreferenced') objects"
+		diag "$leaks"
+	fi
 }

@@ -3,6 +3,7 @@
 # The KUnit suites: they run when lamina.ko or lamina-*.ko is loaded, and leave
 # their results in debugfs.
 # kernel: debug
+# kunit: yes
 # timeout: 400
 
 . tests/lib.sh
@@ -16,9 +17,9 @@ results=$(find /sys/kernel/debug/kunit -name results 2>/dev/null)
 
 for file in $results; do
 	suite=$(basename "$(dirname "$file")")
-	# One line for each case, "ok 1 - NAME" with or without "# SKIP WHY"; the
-	# line of the suite as a whole says nothing more.
-	grep -E '^ *(not )?ok [0-9]+' "$file" |
+	# One line for each case, "ok 1 NAME", perhaps with "# SKIP WHY", and deeper
+	# ones for its parameters; that of the suite as a whole says nothing more.
+	grep -E '^(    )?(not )?ok [0-9]+' "$file" |
 		sed -E 's/^ *//; s/ok [0-9]+ (- )?/ok /' |
 		grep -vE "^(not )?ok $suite\$" |
 		sed -E "s/ok /ok $suite: /; s/^ok (.*) # SKIP ?(.*)/skip \1 - \2/"
