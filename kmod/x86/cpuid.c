@@ -137,7 +137,10 @@ static u32 *lm_reg(struct kvm_cpuid_entry2 *e, unsigned int reg)
 
 static void lm_zero_regs(struct kvm_cpuid_entry2 *e)
 {
-	e->eax = e->ebx = e->ecx = e->edx = 0;
+	e->eax = 0;
+	e->ebx = 0;
+	e->ecx = 0;
+	e->edx = 0;
 }
 
 static void lm_filter_xsave(struct kvm_cpuid_entry2 *e)
@@ -149,10 +152,12 @@ static void lm_filter_xsave(struct kvm_cpuid_entry2 *e)
 	} else if (e->index == 0) {
 		e->eax = xcr0;
 		e->edx = xcr0 >> 32;
-		e->ebx = e->ecx = lm_xstate_size(xcr0, false);
+		e->ebx = lm_xstate_size(xcr0, false);
+		e->ecx = e->ebx;
 	} else if (e->index == 1) {
 		e->ebx = lm_xstate_size(xcr0, true);
-		e->ecx = e->edx = 0;		/* no supervisor states */
+		e->ecx = 0;			/* no supervisor states */
+		e->edx = 0;
 	} else if (e->index > 62 || !(xcr0 & BIT_ULL(e->index))) {
 		lm_zero_regs(e);
 	} else {
@@ -186,14 +191,15 @@ static void lm_filter_addr_sizes(struct kvm_cpuid_entry2 *e)
 	if (lm_caps.phys_bits)
 		phys = min_t(u32, phys, lm_caps.phys_bits);
 	e->eax = phys | virt << 8;
-	e->ecx = e->edx = 0;			/* no host topology */
+	e->ecx = 0;				/* no host topology */
+	e->edx = 0;
 }
 
 static void lm_filter_ext21(struct kvm_cpuid_entry2 *e)
 {
 	u32 eax = e->eax;
 
-	/* bits 0 data breakpoints, 2 LFENCE, 6 null selectors, 9 no SMM_CTL, 27-29 SBPB, BRTYPE, SRSO */
+	/* 0 data breakpoints, 2 LFENCE, 6 null selectors, 9 no SMM_CTL, 28 BRTYPE, 29 SRSO */
 	lm_zero_regs(e);
 	e->eax = eax & (BIT(0) | BIT(2) | BIT(6) | BIT(28) | BIT(29));
 	if (boot_cpu_has(X86_FEATURE_LFENCE_RDTSC))
@@ -257,18 +263,19 @@ void lm_cpuid_filter(struct kvm_cpuid_entry2 *e)
 	case 0x80000002 ... 0x80000006:
 		break;
 	case 0x80000007:
-		e->eax = e->ebx = e->ecx = 0;
-		e->edx &= BIT(8);		/* invariant TSC */
+		lm_zero_regs(e);
+		e->edx = host.edx & BIT(8);	/* invariant TSC */
 		break;
 	case 0x80000008:
 		lm_filter_addr_sizes(e);
 		break;
 	case 0x80000019:
-		e->ecx = e->edx = 0;
+		e->ecx = 0;
+		e->edx = 0;
 		break;
 	case 0x8000001a:
-		e->eax &= GENMASK(2, 0);
-		e->ebx = e->ecx = e->edx = 0;
+		lm_zero_regs(e);
+		e->eax = host.eax & GENMASK(2, 0);
 		break;
 	case 0x8000001d:
 		if (!boot_cpu_has(X86_FEATURE_TOPOEXT))
@@ -640,7 +647,8 @@ static void lm_derive_spec(struct lm_vcpu *vcpu)
 
 	if (lm_cpuid_has(vcpu, X86_FEATURE_SPEC_CTRL) || lm_cpuid_has(vcpu, X86_FEATURE_AMD_IBRS))
 		bits |= SPEC_CTRL_IBRS;
-	if (lm_cpuid_has(vcpu, X86_FEATURE_INTEL_STIBP) || lm_cpuid_has(vcpu, X86_FEATURE_AMD_STIBP))
+	if (lm_cpuid_has(vcpu, X86_FEATURE_INTEL_STIBP) ||
+	    lm_cpuid_has(vcpu, X86_FEATURE_AMD_STIBP))
 		bits |= SPEC_CTRL_STIBP;
 	if (lm_cpuid_has(vcpu, X86_FEATURE_SPEC_CTRL_SSBD) ||
 	    lm_cpuid_has(vcpu, X86_FEATURE_AMD_SSBD))
@@ -662,8 +670,8 @@ static u32 lm_derive_pv(struct lm_vcpu *vcpu)
 
 	for (base = 0x40000000; base < 0x40010000; base += 0x100) {
 		e = lm_cpuid_find(vcpu, base, 0);
-		if (!e || memcmp(&e->ebx, KVM_SIGNATURE, 4) || memcmp(&e->ecx, KVM_SIGNATURE + 4, 4) ||
-		    memcmp(&e->edx, KVM_SIGNATURE + 8, 4))
+		if (!e || memcmp(&e->ebx, KVM_SIGNATURE, 4) ||
+		    memcmp(&e->ecx, KVM_SIGNATURE + 4, 4) || memcmp(&e->edx, KVM_SIGNATURE + 8, 4))
 			continue;
 		e = lm_cpuid_find(vcpu, base + 1, 0);
 		return e ? e->eax : 0;
@@ -746,7 +754,8 @@ static int lm_cpuid_check(const struct lm_cpuid *c)
  *
  * The caller runs backend.update afterwards.
  */
-int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr, const struct kvm_cpuid_entry2 *entries)
+int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr,
+		 const struct kvm_cpuid_entry2 *entries)
 {
 	struct lm_x86 *x = &vcpu->x86;
 	struct lm_cpuid *c, *old;

@@ -310,12 +310,9 @@ static void lm_prepare_nmi(struct lm_vcpu *vcpu)
 		vcpu->stat.nmi_injected++;
 	}
 	vcpu->want_nmi_window = atomic_read(&ev->nmi_pending);
-	/*
-	 * Nothing but this entry's event keeps it back: leave the guest right after
-	 * that was delivered.  (The IPI stays pending until then.)
-	 */
-	if (vcpu->want_nmi_window && vcpu->inject && !ev->nmi_masked)
-		lm_kick(vcpu);
+	/* No window tells that this entry's event or a shadow is over: look at the next exit. */
+	if (vcpu->want_nmi_window && !ev->nmi_masked)
+		lm_request(vcpu, LM_REQ_EVENT);
 }
 
 /**
@@ -546,11 +543,10 @@ int lm_vcpu_events_set(struct lm_vcpu *vcpu, const struct kvm_vcpu_events *e)
 		ev->exc = lm_event_exc(e->exception.nr, has_error, e->exception.error_code);
 		ev->exc_payload = lm_delivered_payload(vcpu, e->exception.nr);
 	}
-	if (e->nmi.injected) {
+	if (e->nmi.injected)
 		ev->inflight = LM_EV_VALID | LM_EV_NMI | X86_TRAP_NMI;
-	} else if (e->interrupt.injected && !e->interrupt.soft && vcpu->lapic) {
+	else if (e->interrupt.injected && !e->interrupt.soft && vcpu->lapic)
 		ev->inflight = LM_EV_VALID | LM_EV_INTR | e->interrupt.nr;
-	}
 	if (!vcpu->lapic)
 		ev->user_irq = e->interrupt.injected && !e->interrupt.soft ? e->interrupt.nr : -1;
 	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW) {

@@ -269,8 +269,8 @@ void lm_fpu_xcr0_update(struct lm_vcpu *vcpu)
 	x->xcr0_run = want;
 }
 
-#define LM_XMM(X)	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) \
-			X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define LM_XMM_GET(n)	asm volatile("movdqu %%xmm" #n ", (%0)" : : "r" (buf16) : "memory")
+#define LM_XMM_SET(n)	asm volatile("movdqu (%0), %%xmm" #n : : "r" (buf16) : "memory")
 
 /**
  * lm_xmm_read - an SSE register of the guest, in its section
@@ -281,8 +281,54 @@ void lm_fpu_xcr0_update(struct lm_vcpu *vcpu)
 void lm_xmm_read(struct lm_vcpu *vcpu, unsigned int nr, void *buf16)
 {
 	switch (nr & 15) {
-#define LM_XMM_GET(n) case n: asm volatile("movdqu %%xmm" #n ", (%0)" : : "r" (buf16) : "memory"); break;
-	LM_XMM(LM_XMM_GET)
+	case 0:
+		LM_XMM_GET(0);
+		break;
+	case 1:
+		LM_XMM_GET(1);
+		break;
+	case 2:
+		LM_XMM_GET(2);
+		break;
+	case 3:
+		LM_XMM_GET(3);
+		break;
+	case 4:
+		LM_XMM_GET(4);
+		break;
+	case 5:
+		LM_XMM_GET(5);
+		break;
+	case 6:
+		LM_XMM_GET(6);
+		break;
+	case 7:
+		LM_XMM_GET(7);
+		break;
+	case 8:
+		LM_XMM_GET(8);
+		break;
+	case 9:
+		LM_XMM_GET(9);
+		break;
+	case 10:
+		LM_XMM_GET(10);
+		break;
+	case 11:
+		LM_XMM_GET(11);
+		break;
+	case 12:
+		LM_XMM_GET(12);
+		break;
+	case 13:
+		LM_XMM_GET(13);
+		break;
+	case 14:
+		LM_XMM_GET(14);
+		break;
+	case 15:
+		LM_XMM_GET(15);
+		break;
 	}
 }
 
@@ -295,8 +341,54 @@ void lm_xmm_read(struct lm_vcpu *vcpu, unsigned int nr, void *buf16)
 void lm_xmm_write(struct lm_vcpu *vcpu, unsigned int nr, const void *buf16)
 {
 	switch (nr & 15) {
-#define LM_XMM_SET(n) case n: asm volatile("movdqu (%0), %%xmm" #n : : "r" (buf16) : "memory"); break;
-	LM_XMM(LM_XMM_SET)
+	case 0:
+		LM_XMM_SET(0);
+		break;
+	case 1:
+		LM_XMM_SET(1);
+		break;
+	case 2:
+		LM_XMM_SET(2);
+		break;
+	case 3:
+		LM_XMM_SET(3);
+		break;
+	case 4:
+		LM_XMM_SET(4);
+		break;
+	case 5:
+		LM_XMM_SET(5);
+		break;
+	case 6:
+		LM_XMM_SET(6);
+		break;
+	case 7:
+		LM_XMM_SET(7);
+		break;
+	case 8:
+		LM_XMM_SET(8);
+		break;
+	case 9:
+		LM_XMM_SET(9);
+		break;
+	case 10:
+		LM_XMM_SET(10);
+		break;
+	case 11:
+		LM_XMM_SET(11);
+		break;
+	case 12:
+		LM_XMM_SET(12);
+		break;
+	case 13:
+		LM_XMM_SET(13);
+		break;
+	case 14:
+		LM_XMM_SET(14);
+		break;
+	case 15:
+		LM_XMM_SET(15);
+		break;
 	}
 }
 

@@ -155,7 +155,8 @@ static u64 lm_leaf_gpa(const struct lm_pt_walk *w, u64 pte, u64 linear)
 }
 
 /* Bits that this entry may not have; a large page's low address bits but PAT. */
-static bool lm_pte_reserved(const struct lm_vcpu *vcpu, const struct lm_pt_walk *w, u64 pte, int level)
+static bool lm_pte_reserved(const struct lm_vcpu *vcpu, const struct lm_pt_walk *w, u64 pte,
+			    int level)
 {
 	u64 bad = w->reserved;
 
@@ -209,7 +210,8 @@ static void lm_walk_init(struct lm_vcpu *vcpu, struct lm_pt_walk *w, u32 access)
 	}
 }
 
-static int lm_walk_once(struct lm_vcpu *vcpu, struct lm_pt_walk *w, u64 linear, u64 *gpa, u32 *error)
+static int lm_walk_once(struct lm_vcpu *vcpu, struct lm_pt_walk *w, u64 linear, u64 *gpa,
+			u32 *error)
 {
 	u64 table = vcpu->st.cr3, all = ~0ull, any = 0, pte, index;
 	unsigned int bits = w->size == 8 ? 9 : 10;

@@ -189,11 +189,11 @@ static int lm_write_versioned(struct lm_vcpu *vcpu, u64 gpa, void *area, unsigne
 	r = lm_gpa_write(vcpu, gpa, version, sizeof(*version));
 	if (r)
 		return r;
-	smp_wmb();
+	smp_wmb();	/* pairs with the guest's virt_rmb() */
 	r = lm_gpa_write(vcpu, gpa + sizeof(*version), version + 1, bytes - sizeof(*version));
 	if (r)
 		return r;
-	smp_wmb();
+	smp_wmb();	/* likewise */
 	++*version;
 	return lm_gpa_write(vcpu, gpa, version, sizeof(*version));
 }

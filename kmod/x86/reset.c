@@ -102,8 +102,14 @@ static void lm_reset_power_on(struct lm_vcpu *vcpu)
 	struct lm_state *st = &vcpu->st;
 	struct lm_x86 *x = &vcpu->x86;
 
-	st->star = st->lstar = st->cstar = st->sfmask = st->kernel_gs_base = 0;
-	st->sysenter_cs = st->sysenter_esp = st->sysenter_eip = 0;
+	st->star = 0;
+	st->lstar = 0;
+	st->cstar = 0;
+	st->sfmask = 0;
+	st->kernel_gs_base = 0;
+	st->sysenter_cs = 0;
+	st->sysenter_esp = 0;
+	st->sysenter_eip = 0;
 	st->pat = LM_PAT_RESET;
 	x->apic_base_msr = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
 			   (vcpu->id == vcpu->vm->bsp_id ? MSR_IA32_APICBASE_BSP : 0);
@@ -141,7 +147,9 @@ void lm_x86_reset(struct lm_vcpu *vcpu, bool init)
 	st->rip = 0xfff0;
 	st->rflags = X86_EFLAGS_FIXED;
 	st->cr0 = X86_CR0_ET | cache;
-	st->cr2 = st->cr3 = st->cr4 = 0;
+	st->cr2 = 0;
+	st->cr3 = 0;
+	st->cr4 = 0;
 	st->efer = 0;
 	lm_reset_segments(st);
 	memset(st->dr, 0, sizeof(st->dr));
@@ -154,7 +162,8 @@ void lm_x86_reset(struct lm_vcpu *vcpu, bool init)
 
 	x->cr8 = 0;
 	WRITE_ONCE(x->pv_time, 0);
-	x->pv_steal = x->pv_eoi = 0;
+	x->pv_steal = 0;
+	x->pv_eoi = 0;
 	x->pv_eoi_pending = false;
 	x->pv_poll = 1;
 	if (init)

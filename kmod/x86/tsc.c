@@ -6,6 +6,7 @@
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/preempt.h>
+#include <linux/smp.h>
 #include <asm/pvclock.h>
 #include <asm/tsc.h>
 
@@ -267,7 +268,7 @@ void lm_tsc_init(struct lm_vcpu *vcpu)
 
 /**
  * lm_tsc_enter - on an unstable host: go on from what the guest has seen
- * @vcpu: in its section, before the first entry
+ * @vcpu: its section begins, last_cpu still is that of the one before
  *
  * CPUs may then disagree; the guest's TSC must still not go backwards.
  */
@@ -279,7 +280,7 @@ void lm_tsc_enter(struct lm_vcpu *vcpu)
 	if (likely(!check_tsc_unstable()) || !x->left_ns)
 		return;
 	now = lm_tsc_read(vcpu);
-	if (vcpu->cpu == vcpu->last_cpu && now >= x->left_tsc)
+	if (raw_smp_processor_id() == vcpu->last_cpu && now >= x->left_tsc)
 		return;
 	want = x->left_tsc + lm_ns_to_cycles(ktime_get_boottime_ns() - x->left_ns, x->tsc_khz);
 	WRITE_ONCE(x->tsc_offset, x->tsc_offset + want - now);

@@ -62,7 +62,7 @@ struct lm_x86 {
 	u64 tsc_khz;			/* of the guest */
 	u64 tsc_ratio;			/* as the hardware takes it, 0 if not scaled */
 	u64 tsc_adjust;
-	u32 tsc_mul;			/* guest cycles → ns, as in struct pvclock_vcpu_time_info */
+	u32 tsc_mul;			/* guest cycles → ns, as in the pvclock page */
 	s8 tsc_shift;
 	u64 left_tsc, left_ns;		/* guest's TSC and time at the last leave, unstable hosts */
 
@@ -93,24 +93,33 @@ int lm_x86_setup(void);			/* at load, after backend.setup: 0 or errno */
 void lm_x86_vm_init(struct lm_vm *vm);
 int lm_x86_init(struct lm_vcpu *vcpu);
 void lm_x86_free(struct lm_vcpu *vcpu);
-void lm_x86_reset(struct lm_vcpu *vcpu, bool init);	/* power-on or INIT values of all of vcpu->st too (APM vol. 2, 14.1.3) */
+/* power-on or INIT values of all of vcpu->st too (APM vol. 2, 14.1.3) */
+void lm_x86_reset(struct lm_vcpu *vcpu, bool init);
 void lm_x86_suspend(void);		/* host goes to sleep: interrupts off, one CPU */
 void lm_x86_resume(struct lm_vm *vm);	/* for each VM after it woke, before tasks run */
 
 /* ---- cpuid.c ---- */
 int lm_cpuid_supported(struct kvm_cpuid2 __user *arg);
 /* Afterwards the caller runs backend.update, as intercepts may depend on features. */
-int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr, const struct kvm_cpuid_entry2 *entries);
+int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr,
+		 const struct kvm_cpuid_entry2 *entries);
 int lm_cpuid_get(struct lm_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 const struct kvm_cpuid_entry2 *lm_cpuid_find(struct lm_vcpu *vcpu, u32 leaf, u32 sub);
-void lm_cpuid_exec(struct lm_vcpu *vcpu);		/* EAX, ECX in → EAX…EDX out (section; the exit's whole work but RIP) */
+/* EAX, ECX in → EAX…EDX out (section; the exit's whole work but RIP) */
+void lm_cpuid_exec(struct lm_vcpu *vcpu);
 bool lm_cpuid_pv(struct lm_vcpu *vcpu, unsigned int feature);	/* KVM_FEATURE_* announced */
-bool lm_cpuid_has(struct lm_vcpu *vcpu, unsigned int feature);	/* X86_FEATURE_* that the guest sees and the module offers; slow */
+/* X86_FEATURE_* that the guest sees and the module offers; slow */
+bool lm_cpuid_has(struct lm_vcpu *vcpu, unsigned int feature);
 void lm_cpuid_setup(void);
 bool lm_cpuid_offers(unsigned int feature);		/* X86_FEATURE_* that any guest may have */
-void lm_cpuid_filter(struct kvm_cpuid_entry2 *e);	/* host's leaf → what the module offers of it */
+/* host's leaf → what the module offers of it */
+void lm_cpuid_filter(struct kvm_cpuid_entry2 *e);
 
-/* ---- msr.c: 0 done, 1 → #GP, LM_NEED, negative errno; section or ioctl (host: no reserved-bit rules of the guest's CPUID) ---- */
+/*
+ * ---- msr.c ----
+ * 0 done, 1 → #GP, LM_NEED (a guest's write); section or ioctl (host: what the guest's CPUID
+ * hides is there all the same).
+ */
 int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host);
 int lm_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host);
 int lm_msr_index_list(struct kvm_msr_list __user *arg);
@@ -128,11 +137,14 @@ u64 lm_read_cr8(struct lm_vcpu *vcpu);
 int lm_write_efer(struct lm_vcpu *vcpu, u64 val, bool host);
 int lm_write_xcr0(struct lm_vcpu *vcpu, u32 index, u64 val);
 bool lm_xcr0_valid(u64 supported, u64 val);
-int lm_check_dr(struct lm_vcpu *vcpu, unsigned int nr);	/* before a read: 0, or queues #UD/#DB and 1 */
-int lm_write_dr(struct lm_vcpu *vcpu, unsigned int nr, u64 val);	/* 0, or queues #UD/#GP/#DB and 1 */
+/* before a read: 0, or queues #UD/#DB and 1 */
+int lm_check_dr(struct lm_vcpu *vcpu, unsigned int nr);
+/* 0, or queues #UD/#GP/#DB and 1 */
+int lm_write_dr(struct lm_vcpu *vcpu, unsigned int nr, u64 val);
 u64 lm_read_dr(struct lm_vcpu *vcpu, unsigned int nr);
 int lm_sregs_get(struct lm_vcpu *vcpu, struct kvm_sregs *s);
-int lm_sregs_set(struct lm_vcpu *vcpu, const struct kvm_sregs *s);	/* -EINVAL for impossible states */
+/* -EINVAL for impossible states */
+int lm_sregs_set(struct lm_vcpu *vcpu, const struct kvm_sregs *s);
 bool lm_canonical(struct lm_vcpu *vcpu, u64 linear);
 /* The guest's translations may be stale: flush its tag before it runs again. */
 void lm_guest_tlb_flush(struct lm_vcpu *vcpu);
@@ -154,7 +166,8 @@ int lm_xsave_get(struct lm_vcpu *vcpu, struct kvm_xsave *x);
 int lm_xsave_set(struct lm_vcpu *vcpu, const struct kvm_xsave *x);
 int lm_xcrs_get(struct lm_vcpu *vcpu, struct kvm_xcrs *x);
 int lm_xcrs_set(struct lm_vcpu *vcpu, const struct kvm_xcrs *x);
-void lm_xmm_read(struct lm_vcpu *vcpu, unsigned int nr, void *buf16);	/* section: FPU is loaded in the CPU */
+/* section: FPU is loaded in the CPU */
+void lm_xmm_read(struct lm_vcpu *vcpu, unsigned int nr, void *buf16);
 void lm_xmm_write(struct lm_vcpu *vcpu, unsigned int nr, const void *buf16);
 
 /*
@@ -195,13 +208,16 @@ void lm_tsc_enter(struct lm_vcpu *vcpu);
 void lm_tsc_leave(struct lm_vcpu *vcpu);
 
 void lm_clock_init(struct lm_vm *vm);
-void lm_clock_changed(struct lm_vm *vm, struct lm_vcpu *self);	/* LM_REQ_CLOCK for all, kicks all but @self */
+/* LM_REQ_CLOCK for all, kicks all but @self */
+void lm_clock_changed(struct lm_vm *vm, struct lm_vcpu *self);
 void lm_clock_restart(struct lm_vm *vm);		/* the host's TSC jumped */
 int lm_clock_get(struct lm_vm *vm, struct kvm_clock_data *c);
 int lm_clock_set(struct lm_vm *vm, const struct kvm_clock_data *c);
 int lm_wall_clock_write(struct lm_vcpu *vcpu, u64 gpa);	/* section: LM_DONE or LM_NEED */
-int lm_pvclock_update(struct lm_vcpu *vcpu);		/* LM_REQ_CLOCK in the section: LM_DONE or LM_NEED */
-int lm_steal_update(struct lm_vcpu *vcpu);		/* LM_REQ_STEAL: after the vCPU's thread was off its CPU */
+/* LM_REQ_CLOCK in the section: LM_DONE or LM_NEED */
+int lm_pvclock_update(struct lm_vcpu *vcpu);
+/* LM_REQ_STEAL: after the vCPU's thread was off its CPU */
+int lm_steal_update(struct lm_vcpu *vcpu);
 /*
  * PV EOI.  lm_events_prepare() lets the guest end the only interrupt in service by clearing a flag
  * in memory, and lm_pv_eoi_sync() carries that over to the LAPIC: before the vCPU halts and before
@@ -214,19 +230,23 @@ int lm_pv_eoi_sync(struct lm_vcpu *vcpu);		/* LM_DONE or LM_NEED */
  * ---- event.c ----
  * The rule: lm_events_prepare() must run before an entry if LM_REQ_EVENT is set, and only then.
  * It clears the request and leaves what cannot be delivered yet to a window (want_irq_window,
- * want_nmi_window); the exit of a window sets the request again.  So whoever makes something
+ * want_nmi_window); the exit of a window sets the request again.  (An NMI that a shadow or this
+ * entry's event keeps back leaves it set: enter, and look again after the exit.)  So whoever makes something
  * deliverable sets LM_REQ_EVENT: a new interrupt or NMI, a lower TPR, an EOI with more pending,
  * the IRET that ends an NMI, KVM_SET_REGS (RFLAGS), _SREGS, _VCPU_EVENTS, _MP_STATE, KVM_INTERRUPT.
  * vcpu->inject is 0 outside prepare … entry; whoever does not enter after all calls
  * lm_events_cancel().
  */
-void lm_queue_exception(struct lm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u64 payload); /* merges to #DF and triple fault */
+/* merges to #DF and triple fault */
+void lm_queue_exception(struct lm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u64 payload);
 void lm_inject_gp(struct lm_vcpu *vcpu, u32 error);
 void lm_inject_ud(struct lm_vcpu *vcpu);
 void lm_inject_pf(struct lm_vcpu *vcpu, u64 addr, u32 error);
-int lm_events_prepare(struct lm_vcpu *vcpu);	/* section, before entry: LM_DONE; LM_AGAIN: a triple fault waits; LM_NEED */
+/* section, before entry: LM_DONE; LM_AGAIN: a triple fault waits; LM_NEED */
+int lm_events_prepare(struct lm_vcpu *vcpu);
 void lm_events_cancel(struct lm_vcpu *vcpu);	/* prepared, but not entered */
-void lm_events_exited(struct lm_vcpu *vcpu, u64 inflight, u8 len);	/* vendor found an undelivered event */
+/* vendor found an undelivered event */
+void lm_events_exited(struct lm_vcpu *vcpu, u64 inflight, u8 len);
 bool lm_events_irq_ready(struct lm_vcpu *vcpu);	/* would a KVM_INTERRUPT be delivered at once? */
 bool lm_events_runnable(struct lm_vcpu *vcpu);	/* does a halted vCPU have a reason to run? */
 int lm_vcpu_events_get(struct lm_vcpu *vcpu, struct kvm_vcpu_events *e);
