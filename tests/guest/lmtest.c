@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * lmtest: runs tiny guests through a device that speaks the KVM API and
- * reports each as "ok NAME", "ok NAME # skip - why" or "not ok NAME - why".
+ * reports each as "ok NAME", "skip NAME - why" or "not ok NAME - why".
  *
  * Every case gets a child process and a VM of its own; the guest images are
  * inside this program.
@@ -211,7 +211,7 @@ static int do_case(const struct image *im, const struct image_case *c)
 	else if (r == VERDICT_PASS)
 		printf("ok %s\n", name);
 	else if (r == VERDICT_SKIP)
-		printf("ok %s # skip - %s\n", name, report->text);
+		printf("skip %s - %s\n", name, report->text);
 	else
 		printf("not ok %s - %s\n", name, report->text);
 	fflush(stdout);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guests of the benchmark: loops that do one thing, once for real mode with
+ * 4 GiB segments and once for 64-bit mode. The client copies a blob to 0x1000
+ * and enters it there with EDI = number of iterations and ESI = an address or a
+ * port. The loop runs twice, to warm up and to be measured; then two TSC
+ * readings are at 0x600 and 0x608 and the blob writes to port 0xf4.
+ */
+	.macro begin name
+	.balign 16
+\name:
+	mov	%edi, %ebp
+	movw	$2, 0x610
+\name\()_again:
+	mov	%ebp, %edi
+	rdtsc
+	mov	%eax, 0x600
+	mov	%edx, 0x604
+\name\()_loop:
+	.endm
+
+	.macro end name
+	dec	%edi
+	jnz	\name\()_loop
+	rdtsc
+	mov	%eax, 0x608
+	mov	%edx, 0x60c
+	decw	0x610
+	jnz	\name\()_again
+	out	%al, $0xf4
+\name\()_end:
+	.endm
+
+	.macro all_loops w
+	begin	nothing\w
+	end	nothing\w
+
+	begin	cpuid\w
+	xor	%eax, %eax
+	cpuid
+	end	cpuid\w
+
+	begin	hypercall\w
+	mov	$1, %eax		/* KVM_HC_VAPIC_POLL_IRQ: does nothing */
+	vmmcall
+	end	hypercall\w
+
+	begin	rdmsr_pat\w
+	mov	$0x277, %ecx
+	rdmsr
+	end	rdmsr_pat\w
+
+	begin	rdmsr_apicbase\w
+	mov	$0x1b, %ecx
+	rdmsr
+	end	rdmsr_apicbase\w
+
+	begin	wrmsr_mtrr\w
+	mov	$0x200, %ecx
+	xor	%eax, %eax
+	xor	%edx, %edx
+	wrmsr
+	end	wrmsr_mtrr\w
+
+	begin	out\w
+	mov	%esi, %edx
+	out	%al, %dx
+	end	out\w
+
+	begin	store\w
+	movl	%eax, (%esi)
+	end	store\w
+
+	begin	store_zero\w
+	movl	$0, (%esi)
+	end	store_zero\w
+
+	begin	load\w
+	movl	(%esi), %eax
+	end	load\w
+
+	begin	touch\w
+	movb	%al, (%esi)
+	add	$0x1000, %esi
+	end	touch\w
+
+	begin	hlt\w
+	hlt
+	end	hlt\w
+	.endm
+
+	.section .rodata
+	.code16
+	all_loops 16
+	/* MOV from and to CR0 in real mode and in long mode */
+	begin	cr016
+	mov	%cr0, %eax
+	mov	%eax, %cr0
+	end	cr016
+
+	.code64
+	all_loops 64
+	begin	cr064
+	mov	%cr0, %rax
+	mov	%rax, %cr0
+	end	cr064
+
+	/* the table: name, then start and end for each width */
+	.macro row n
+	.quad	91f, \n\()16, \n\()16_end, \n\()64, \n\()64_end
+	.pushsection .rodata.str, "a"
+91:	.asciz	"\n"
+	.popsection
+	.endm
+	.section .data.rel.ro, "aw"
+	.balign	8
+	.global bench_loops, bench_loops_end
+bench_loops:
+	.irp	n, nothing, cpuid, hypercall, rdmsr_pat, rdmsr_apicbase, wrmsr_mtrr, out, store, store_zero, load, touch, hlt, cr0
+	row	\n
+	.endr
+bench_loops_end:
+
+	/* a Linux guest's /init: tells the client that it has come so far */
+	.section .rodata
+	.balign	16
+	.global linux_init, linux_init_end
+linux_init:
+	.incbin	"build/init"
+linux_init_end:
+	.section .note.GNU-stack, "", @progbits
