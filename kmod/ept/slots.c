@@ -186,6 +186,19 @@ static bool lm_region_valid(const struct lm_mem *mem, const struct kvm_userspace
 	return !size || (gpa + size) >> PAGE_SHIFT <= mem->max_gfn;
 }
 
+static void lm_slot_zap(struct lm_zap *z, const struct lm_slots *new, const struct lm_slot *was,
+			const struct lm_slot *now)
+{
+	u64 end = was->gfn + was->npages;
+
+	if (!now || now->gfn != was->gfn)
+		lm_zap_hole(z, new, was->gfn, end);
+	else if (now->dirty)
+		lm_zap_write(z, was->gfn, end);
+	else
+		lm_zap_range(z, was->gfn, end);
+}
+
 /* Steps 1 to 5.  @was is in the old array, or NULL; @now is the slot that follows it, or NULL. */
 static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct lm_slot *now)
 {
@@ -205,16 +218,12 @@ static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct 
 	rcu_assign_pointer(mem->slots, new);
 	smp_mb();	/* published before any leaf is looked at; pairs with the claim */
 	if (was) {
-		u64 end = was->gfn + was->npages;
-
-		if (!now || now->gfn != was->gfn)
-			lm_zap_hole(&z, new, was->gfn, end);
-		else if (now->dirty)
-			lm_zap_write(&z, was->gfn, end);
-		else
-			lm_zap_range(&z, was->gfn, end);
+		lm_slot_zap(&z, new, was, now);
 		if (!lm_zap_finish(&z))
 			lm_flush_all(vm);
+		/* Tables that handlers linked on their way to a claim that failed. */
+		lm_slot_zap(&z, new, was, now);
+		lm_zap_finish(&z);
 	}
 	rcu_assign_pointer(mem->old_slots, NULL);
 	WRITE_ONCE(mem->max_table_pages, bound);
