@@ -264,6 +264,10 @@ static noinline u32 decode_fix(struct cursor *c, struct lm_insn *insn, u32 e)
 		    (LM_E_ID(e) == LM_OP_MOV_TO_SREG && (insn->modrm >> 3 & 7) == LM_SEG_CS))
 			return LM_OP_UD | LM_E_M;
 		return e;
+	case LM_OP_MOVNTI:
+		if (insn->op_bytes == 2)
+			insn->op_bytes = 4;
+		return e;
 	case LM_OP_INS:
 	case LM_OP_OUTS:
 	case LM_OP_IN:

@@ -211,7 +211,7 @@ const u32 lm_optab_sse[][4] = {
 		OP(BSR, REG, RM, NONE, M), OP(BSR, REG, RM, NONE, M),
 		OP(LZCNT, REG, RM, NONE, M), OP(BSR, REG, RM, NONE, M),
 	},
-	[SC3] = { OP(MOVNTI, RM, REG, NONE, MO), 0, 0, 0 },
+	[SC3] = { OP(MOVNTI, RM, REG, NONE, MO | FIX), 0, 0, 0 },
 };
 
 const u8 lm_optab_0f01[64] = {

@@ -26,6 +26,7 @@
 #define CODE		0x20000000ul
 #define CODE_LEN	0x10000ul
 #define DATA		0x10000000ul
+#define LOW		0x4000ul	/* a second place of the data, within reach of 16 bits */
 #define PAGE		0x1000ul
 #define GS_BASE		0x100ul
 #define START		0x8000ul	/* of the instruction in the code */
@@ -137,8 +138,11 @@ static void setup(void)
 		exit(2);
 	}
 	memset(code_alias, 0xcc, CODE_LEN);
-	p = mmap((void *)DATA, 2 * PAGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	fd = memfd_create("data", 0);
+	if (fd < 0 || ftruncate(fd, 2 * PAGE))
+		exit(2);
+	p = mmap((void *)DATA, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE,
+		 fd, 0);
 	if (p != (void *)DATA) {
 		perror("mmap");
 		exit(2);
@@ -146,6 +150,10 @@ static void setup(void)
 	for (i = 0; i < 2 * PAGE; i++)
 		p[i] = shadow[i] = rnd();
 	mprotect(p + PAGE, PAGE, PROT_READ);
+	/* Needs vm.mmap_min_addr=0, and only an emulated host needs it. */
+	if (emulated && mmap((void *)LOW, 2 * PAGE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_FIXED, fd, 0) == (void *)LOW)
+		mprotect((void *)(LOW + PAGE), PAGE, PROT_READ);
 	syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
 	__builtin_cpu_init();
 	have_avx = __builtin_cpu_supports("avx");
@@ -158,8 +166,9 @@ static int page_fault(struct lm_exec_ctx *ctx, u64 la, unsigned int bytes, bool 
 	u64 i;
 
 	for (i = la; i != la + bytes; i++) {
-		bool mapped = i >= DATA && i < DATA + 2 * PAGE;
-		bool ok = mapped && !(write && i >= DATA + PAGE);
+		u64 off = emulated && i - LOW < 2 * PAGE ? i - LOW : i - DATA;
+		bool mapped = off < 2 * PAGE;
+		bool ok = mapped && !(write && off >= PAGE);
 
 		/* The code can be read as well. */
 		if (i >= CODE && i < CODE + CODE_LEN && !write)
@@ -174,12 +183,19 @@ static int page_fault(struct lm_exec_ctx *ctx, u64 la, unsigned int bytes, bool 
 	return LM_X_OK;
 }
 
+static u8 *at(u64 la)
+{
+	if (la - LOW < 2 * PAGE)
+		la += DATA - LOW;
+	return shadow + (la - DATA);
+}
+
 static int do_read(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int bytes,
 		   unsigned int flags)
 {
 	if (page_fault(ctx, la, bytes, flags & LM_XF_WRITE))
 		return LM_X_FAULT;
-	memcpy(buf, la >= CODE ? (u8 *)la : shadow + (la - DATA), bytes);
+	memcpy(buf, la >= CODE ? (u8 *)la : at(la), bytes);
 	return LM_X_OK;
 }
 
@@ -189,20 +205,19 @@ static int do_write(struct lm_exec_ctx *ctx, u64 la, const void *buf, unsigned i
 	if (page_fault(ctx, la, bytes, true))
 		return LM_X_FAULT;
 	if (!(flags & LM_XF_PROBE))
-		memcpy(shadow + (la - DATA), buf, bytes);
+		memcpy(at(la), buf, bytes);
 	return LM_X_OK;
 }
 
-/* Now and then another CPU is faster. */
 static int do_cmpxchg(struct lm_exec_ctx *ctx, u64 la, void *old, const void *new,
 		      unsigned int bytes)
 {
 	if (page_fault(ctx, la, bytes, true))
 		return LM_X_FAULT;
-	if (memcmp(shadow + (la - DATA), old, bytes))
-		memcpy(old, shadow + (la - DATA), bytes);
+	if (memcmp(at(la), old, bytes))
+		memcpy(old, at(la), bytes);
 	else
-		memcpy(shadow + (la - DATA), new, bytes);
+		memcpy(at(la), new, bytes);
 	return LM_X_OK;
 }
 
@@ -255,6 +270,7 @@ static bool is_fit(const struct lm_insn *insn)
 	if (emulated && ((id == LM_OP_LEA && insn->flags & LM_INSN_SEG) ||
 			 (insn->flags & LM_INSN_LOCK) ||
 			 (id == LM_OP_RET && insn->imm & 0x8000) ||
+			 (id == LM_OP_MOVBE && insn->mode == LM_MODE_16) ||
 			 (id == LM_OP_TEST && (insn->opcode & 0xfe) == 0xf6 && insn->reg == 1)))
 		return false;
 	if (id >= LM_OP_VMOVU)
@@ -665,22 +681,22 @@ static void set_env(unsigned int mode)
 		set_seg(LM_SEG_ES, 0x17, 0, DATA - 1, 0xcf7);
 		set_seg(LM_SEG_GS, 0x27, 0, 0xffffffff, 0xcf1);
 	} else if (!tight) {
+		/* TCG adds the bases of DS, ES and SS in the kernel's 64-bit code as well. */
 		env.start = START;
-		env.data = 0x4000;
+		env.data = LOW;
 		set_seg(LM_SEG_CS, 0x07, CODE, 0xfffff, 0x0fb);
-		set_seg(LM_SEG_DS, 0x0f, DATA - 0x4000, 0xffffffff, 0x8f3);
-		set_seg(LM_SEG_ES, 0x17, DATA - 0x4000, 0xffffffff, 0x8f3);
-		/* The kernel's way back to a 16-bit stack does not survive emulation. */
-		set_seg(LM_SEG_GS, 0x27, DATA - 0x4000, 0xffffffff, 0x8f3);
+		set_seg(LM_SEG_DS, 0x0f, 0, 0xffffffff, 0x8f3);
+		set_seg(LM_SEG_ES, 0x17, 0, 0xffffffff, 0x8f3);
+		set_seg(LM_SEG_GS, 0x27, GS_BASE, 0xffffffff, 0x8f3);
 	} else {
 		env.start = START;
-		env.data = 0x4000;
-		env.stack = 0x4000;
+		env.data = LOW;
+		env.stack = LOW;
 		set_seg(LM_SEG_CS, 0x07, CODE, 0xffff, 0x0fb);
-		set_seg(LM_SEG_DS, 0x0f, DATA - 0x4000, 0x4000 + PAGE + 7, 0x0f3);
-		set_seg(LM_SEG_ES, 0x17, DATA - 0x4000, 0x3fff, 0x0f7);
-		set_seg(LM_SEG_SS, 0x1f, DATA - 0x4000, 0x4fff, 0x0f3);
-		set_seg(LM_SEG_GS, 0x27, DATA - 0x4000, 0xffff, 0x0f1);
+		set_seg(LM_SEG_DS, 0x0f, DATA - LOW, LOW + PAGE + 7, 0x0f3);
+		set_seg(LM_SEG_ES, 0x17, DATA - LOW, LOW - 1, 0x0f7);
+		set_seg(LM_SEG_SS, 0x1f, DATA - LOW, LOW + PAGE - 1, 0x0f3);
+		set_seg(LM_SEG_GS, 0x27, DATA - LOW, 0xffff, 0x0f1);
 	}
 	native_segs[0] = 0x17;
 	native_segs[1] = env.seg[LM_SEG_SS].sel;
