@@ -122,7 +122,7 @@ int lm_fpu_setup(void)
 	lm_xf_saved = lm_xcr0_offered & ~(u64)XFEATURE_MASK_PKRU;
 	lm_fpu_bytes = lm_xstate_size(lm_xcr0_offered, false);
 	if (lm_fpu_bytes > LM_MAX_XSAVE || lm_fpu_bytes > sizeof(struct kvm_xsave)) {
-		pr_err("lamina: XSAVE state of %u bytes is more than fits\n", lm_fpu_bytes);
+		pr_err("XSAVE state of %u bytes is more than fits\n", lm_fpu_bytes);
 		return -EOPNOTSUPP;
 	}
 	return 0;
