@@ -20,7 +20,9 @@
 
 /* Exchange GS.base through the MSR where RDGSBASE is not there: rdx:rax clobbered, rcx too. */
 .macro READ_GS to:req
-	ALTERNATIVE "jmp .Lmsr_rd\@", "rdgsbase \to; jmp .Ldone_rd\@", X86_FEATURE_FSGSBASE
+	ALTERNATIVE "jmp .Lmsr_rd\@", "", X86_FEATURE_FSGSBASE
+	rdgsbase \to
+	jmp	.Ldone_rd\@
 .Lmsr_rd\@:
 	movl	$MSR_GS_BASE, %ecx
 	rdmsr
@@ -31,7 +33,9 @@
 .endm
 
 .macro WRITE_GS from:req
-	ALTERNATIVE "jmp .Lmsr_wr\@", "wrgsbase \from; jmp .Ldone_wr\@", X86_FEATURE_FSGSBASE
+	ALTERNATIVE "jmp .Lmsr_wr\@", "", X86_FEATURE_FSGSBASE
+	wrgsbase \from
+	jmp	.Ldone_wr\@
 .Lmsr_wr\@:
 	movl	$MSR_GS_BASE, %ecx
 	movl	\from\()d, %eax
