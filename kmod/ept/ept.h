@@ -19,6 +19,7 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 
 struct lm_vm;
 struct lm_vcpu;
@@ -85,6 +86,7 @@ struct lm_mem_cpu {
 	u32 nr_tables;
 	u32 last;			/* (s) index of the slot that was hit last */
 	bool need_tables;		/* (s) with LM_NEED: only @table is short */
+	bool need_wait;			/* (s) with LM_NEED: for the end of an invalidation */
 	struct lm_tlb *tlb;		/* (s) the model TLB of debug_tlb, or NULL */
 };
 
@@ -117,6 +119,7 @@ struct lm_mem {
 	spinlock_t inv_lock;
 	int inv_count;
 	unsigned long inv_start, inv_end;
+	wait_queue_head_t inv_wait;
 #ifdef LM_KUNIT
 	/* a host page table made up by a test, in place of vm->mm's */
 	bool (*test_host)(struct lm_mem *mem, unsigned long hva, struct lm_host_page *hp);
@@ -136,16 +139,16 @@ int lm_mem_get_dirty_log(struct lm_vm *vm, struct kvm_dirty_log *log);
 /*
  * lm_mem_fault - resolve a nested page fault; in the section, interrupts off
  *
- * LM_DONE: mapped (or somebody else did): enter again.  LM_NEED: the host page
- * is absent (or not writable): vcpu->need says which address.  LM_AGAIN: an
- * invalidation or a slot update is under way.  LM_USER: no slot (or a write to
- * a read-only one): MMIO.  -ENOMEM: more page tables than the slots can need.
+ * LM_DONE: mapped (or somebody else did): enter again.  LM_NEED: something must
+ * be done outside the section, lm_mem_need() knows what.  LM_AGAIN: an
+ * invalidation or a slot update came in between.  LM_USER: no slot (or a write
+ * to a read-only one): MMIO.  -ENOMEM: more page tables than the slots can need.
  * -EIO: the owner's memory is gone.
  */
 #define LM_FAULT_MMIO	LM_USER
 int lm_mem_fault(struct lm_vcpu *vcpu, u64 gpa, bool write, bool exec);
 
-/* Sleepable, outside the section: make vcpu->need present. 0, -EFAULT, -ENOMEM, -EINTR. */
+/* Sleepable, outside the section: do what LM_NEED asked for. 0, -EFAULT, -ENOMEM, -EINTR. */
 int lm_mem_need(struct lm_vcpu *vcpu);
 
 /*

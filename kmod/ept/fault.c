@@ -159,9 +159,12 @@ static int lm_fault_resolve(const struct lm_fault *f, int level, u64 *leaf)
 	struct lm_host_page hp;
 	bool write;
 
-	if (rcu_access_pointer(mem->slots) != f->slots ||
-	    lm_inv_covers(mem, hva, hva + (pages << PAGE_SHIFT)))
+	if (rcu_access_pointer(mem->slots) != f->slots)
 		return LM_AGAIN;
+	if (lm_inv_covers(mem, hva, hva + (pages << PAGE_SHIFT))) {
+		f->vcpu->mem.need_wait = true;
+		return LM_NEED;
+	}
 	smp_rmb();
 	if (!lm_walk_host(mem, vm->mm, f->hva, &hp))
 		return lm_fault_need(f);
@@ -214,7 +217,7 @@ static int lm_fault_leaf(const struct lm_fault *f, struct lm_pos *pos)
 
 	r = lm_fault_resolve(f, pos->level, &leaf);
 	if (cmpxchg(pos->entry, mine, leaf) != mine)
-		return r == LM_NEED ? LM_NEED : LM_AGAIN;
+		return r == LM_DONE ? LM_AGAIN : r;
 	if (static_branch_unlikely(&lm_debug_tlb) && r == LM_DONE)
 		lm_tlb_note(f->vcpu, f->gfn, leaf, pos->level);
 	return r;
@@ -286,6 +289,11 @@ int lm_mem_need(struct lm_vcpu *vcpu)
 		return r;
 	if (mc->need_tables) {
 		mc->need_tables = false;
+		return 0;
+	}
+	if (mc->need_wait) {
+		mc->need_wait = false;
+		lm_inv_wait(&vcpu->vm->mem);
 		return 0;
 	}
 	mmap_read_lock(mm);

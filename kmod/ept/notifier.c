@@ -49,6 +49,30 @@ void lm_inv_end(struct lm_mem *mem)
 	if (!WARN_ON_ONCE(!mem->inv_count))
 		smp_store_release(&mem->inv_count, mem->inv_count - 1);
 	spin_unlock(&mem->inv_lock);
+	if (wq_has_sleeper(&mem->inv_wait))
+		wake_up_all(&mem->inv_wait);
+}
+
+#define LM_INV_SPIN	200
+
+/**
+ * lm_inv_wait - wait until no invalidation is under way
+ * @mem: guest memory
+ *
+ * To retry at once would take CPU time from whoever invalidates, who may be
+ * preempted or wait for a lock (fork invalidates for as long as it copies).
+ * Returns early for a signal, and after some time in any case.
+ */
+void lm_inv_wait(struct lm_mem *mem)
+{
+	int i;
+
+	for (i = 0; i < LM_INV_SPIN; i++) {
+		if (!READ_ONCE(mem->inv_count))
+			return;
+		cpu_relax();
+	}
+	wait_event_interruptible_timeout(mem->inv_wait, !READ_ONCE(mem->inv_count), HZ / 10);
 }
 
 /* The part of @slot that [*start, *end) covers, in guest frames.  False: none. */

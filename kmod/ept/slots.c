@@ -298,6 +298,7 @@ int lm_mem_setup(struct lm_vm *vm)
 	struct lm_slots *slots;
 
 	spin_lock_init(&mem->inv_lock);
+	init_waitqueue_head(&mem->inv_wait);
 	mem->format = &lm_npt;
 	/* The CPU walks the nested table in the host's own paging mode (APM vol. 2, 15.25.3). */
 	mem->levels = native_read_cr4() & X86_CR4_LA57 ? 5 : 4;

@@ -153,6 +153,7 @@ static inline void lm_slot_mark(const struct lm_slot *slot, u64 gfn)
 extern const struct mmu_notifier_ops lm_notifier_ops;
 void lm_inv_begin(struct lm_mem *mem, unsigned long start, unsigned long end);
 void lm_inv_end(struct lm_mem *mem);
+void lm_inv_wait(struct lm_mem *mem);
 void lm_zap_hva(struct lm_zap *z, unsigned long start, unsigned long end);
 
 /*

@@ -363,20 +363,22 @@ static void under_invalidation(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN, false), (int)LM_DONE);
 	t_inv_start(t, 10, 5);
 	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 9, false), (int)LM_DONE);
-	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 10, false), (int)LM_AGAIN);
-	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 14, false), (int)LM_AGAIN);
+	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 10, false), (int)LM_NEED);
+	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 14, false), (int)LM_NEED);
 	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 15, false), (int)LM_DONE);
 	KUNIT_EXPECT_EQ(test, t_leaf(t, GFN + 10).val, 0ull);
+	/* To wait for, not to fault in. */
+	KUNIT_EXPECT_TRUE(test, t->vcpu[0]->mem.need_wait);
 	/* A second one: the union of both until the last is done. */
 	t_inv_start(t, 600, 1);
 	t_inv_end(t);
-	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 10, false), (int)LM_AGAIN);
+	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 10, false), (int)LM_NEED);
 	t_inv_end(t);
 	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 10, false), (int)LM_DONE);
 	/* A large page that touches the range anywhere. */
 	t_map(t, 512, 512, T_RW | _PAGE_PSE, 2);
 	t_inv_start(t, 1023, 1);
-	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 512, false), (int)LM_AGAIN);
+	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 512, false), (int)LM_NEED);
 	t_inv_end(t);
 }
 
