@@ -12,7 +12,7 @@
 struct cursor {
 	const u8 *p;
 	const u8 *end;
-	s8 seg;				/* segment prefix in force or -1 */
+	int seg;			/* segment prefix in force or -1 */
 	u8 mode;
 	u8 amd;
 	u8 xmap;			/* map of a VEX, EVEX or XOP form, 0: none */
@@ -306,12 +306,12 @@ static u32 decode_subtable(struct lm_insn *insn, u32 e)
 	return sub ? (e & ~(LM_E_G | 0xff)) | sub : 0;
 }
 
-static unsigned int operand_size(const struct cursor *c, const struct lm_insn *insn, u32 e)
+static __always_inline unsigned int operand_size(const struct cursor *c, const struct lm_insn *insn, u32 e)
 {
 	if (e & LM_E_B)
 		return 1;
-	if (c->mode != LM_MODE_64)
-		return (c->mode == LM_MODE_32) ^ !!(insn->flags & LM_INSN_OP16) ? 4 : 2;
+	if (insn->mode != LM_MODE_64)
+		return (insn->mode == LM_MODE_32) ^ !!(insn->flags & LM_INSN_OP16) ? 4 : 2;
 	if (insn->rex & 8)
 		return 8;
 	if (e & LM_E_N64)
@@ -340,8 +340,8 @@ static void vector_size(struct lm_insn *insn)
 	}
 }
 
-/* SDM vol. 2 table 2-1 */
-static noinline bool decode_modrm16(struct cursor *c, struct lm_insn *insn)
+/* SDM vol. 2 table 2-1. Returns what follows, or NULL if bytes are missing. */
+static noinline const u8 *decode_modrm16(struct lm_insn *insn, const u8 *p, const u8 *end)
 {
 	static const u8 base[8] = {
 		LM_RBX, LM_RBX, LM_RBP, LM_RBP, LM_RSI, LM_RDI, LM_RBP, LM_RBX,
@@ -359,14 +359,13 @@ static noinline bool decode_modrm16(struct cursor *c, struct lm_insn *insn)
 	}
 	if (insn->base == LM_RBP)
 		insn->seg = LM_SEG_SS;
-	if (left(c) < bytes)
-		return false;
+	if (end - p < (long)bytes)
+		return NULL;
 	if (bytes == 1)
-		insn->disp = (s8)*c->p;
+		insn->disp = (s8)*p;
 	else if (bytes == 2)
-		insn->disp = (s16)(c->p[0] | c->p[1] << 8);
-	c->p += bytes;
-	return true;
+		insn->disp = (s16)(p[0] | p[1] << 8);
+	return p + bytes;
 }
 
 static __always_inline s32 load_s32(const u8 *p)
@@ -377,32 +376,35 @@ static __always_inline s32 load_s32(const u8 *p)
 	return v;
 }
 
-static __always_inline bool decode_modrm(struct cursor *c, struct lm_insn *insn)
+/* The same for modrm in general, which has been read already. */
+static __always_inline const u8 *decode_modrm(struct lm_insn *insn, unsigned int rex,
+					      unsigned int modrm, const u8 *p, const u8 *end)
 {
-	unsigned int rex = insn->rex, modrm = insn->modrm, mod = modrm >> 6, base = modrm & 7;
+	unsigned int mod = modrm >> 6, base = modrm & 7, index;
 
 	insn->mod = mod;
 	insn->reg = (modrm >> 3 & 7) | (rex << 1 & 8);
 	if (mod == 3) {
 		insn->rm = base | (rex << 3 & 8);
-		return true;
+		return p;
 	}
 	insn->flags |= LM_INSN_MEM;
 	if (unlikely(insn->ad_bytes == 2))
-		return decode_modrm16(c, insn);
+		return decode_modrm16(insn, p, end);
 	if (base == 4) {
-		if (c->p == c->end)
-			return false;
-		insn->sib = *c->p++;
-		base = (insn->sib >> 3 & 7) | (rex << 2 & 8);
-		if (base != 4) {
-			insn->index = base;
-			insn->scale = insn->sib >> 6;
+		if (unlikely(p == end))
+			return NULL;
+		base = *p++;
+		insn->sib = base;
+		index = (base >> 3 & 7) | (rex << 2 & 8);
+		if (index != 4) {
+			insn->index = index;
+			insn->scale = base >> 6;
 		}
-		base = insn->sib & 7;
+		base &= 7;
 	}
 	if (!mod && base == 5) {
-		insn->base = c->mode == LM_MODE_64 && (modrm & 7) == 5 ? LM_R_RIP : LM_R_NONE;
+		insn->base = insn->mode == LM_MODE_64 && (modrm & 7) == 5 ? LM_R_RIP : LM_R_NONE;
 		mod = 2;
 	} else {
 		base |= rex << 3 & 8;
@@ -410,25 +412,35 @@ static __always_inline bool decode_modrm(struct cursor *c, struct lm_insn *insn)
 		if (base == LM_RSP || base == LM_RBP)
 			insn->seg = LM_SEG_SS;
 	}
+	if (!mod)
+		return p;
 	if (mod == 1) {
-		if (c->p == c->end)
-			return false;
-		insn->disp = (s8)*c->p++;
-	} else if (mod == 2) {
-		if (left(c) < 4)
-			return false;
-		insn->disp = load_s32(c->p);
-		c->p += 4;
+		if (unlikely(p == end))
+			return NULL;
+		insn->disp = (s8)*p++;
+		return p;
 	}
-	return true;
+	if (unlikely(end - p < 4))
+		return NULL;
+	insn->disp = load_s32(p);
+	return p + 4;
 }
 
 static u64 load_le(const u8 *p, unsigned int bytes)
 {
-	u64 v = 0;
+	u64 v;
 
-	memcpy(&v, p, bytes);
-	return v;
+	switch (bytes) {
+	case 1:
+		return *p;
+	case 2:
+		return p[0] | p[1] << 8;
+	case 4:
+		return (u32)load_s32(p);
+	default:
+		memcpy(&v, p, sizeof(v));
+		return v;
+	}
 }
 
 static s64 sign_extend(u64 v, unsigned int bytes)
@@ -438,7 +450,9 @@ static s64 sign_extend(u64 v, unsigned int bytes)
 	return (s64)(v << shift) >> shift;
 }
 
-static noinline bool decode_imm(struct cursor *c, struct lm_insn *insn, unsigned int kind)
+/* And for an immediate. */
+static noinline const u8 *decode_imm(struct lm_insn *insn, unsigned int kind, const u8 *p,
+				     const u8 *end)
 {
 	unsigned int op = insn->op_bytes, bytes, extra = 0;
 
@@ -467,12 +481,11 @@ static noinline bool decode_imm(struct cursor *c, struct lm_insn *insn, unsigned
 	default:
 		bytes = op < 4 ? op : 4;
 	}
-	if (left(c) < bytes + extra)
-		return false;
-	insn->imm = load_le(c->p, bytes);
+	if (end - p < (long)(bytes + extra))
+		return NULL;
+	insn->imm = load_le(p, bytes);
 	if (extra)
-		insn->imm2 = load_le(c->p + bytes, extra);
-	c->p += bytes + extra;
+		insn->imm2 = load_le(p + bytes, extra);
 	if (kind == LM_I_MOFFS) {
 		insn->disp = insn->imm;
 		insn->imm = 0;
@@ -480,78 +493,101 @@ static noinline bool decode_imm(struct cursor *c, struct lm_insn *insn, unsigned
 	} else if (kind == LM_I_B || kind == LM_I_Z || kind == LM_I_V) {
 		insn->imm = sign_extend(insn->imm, bytes);
 	}
-	return true;
+	return p + bytes + extra;
 }
 
+/* What may be wrong when all bytes are there is #UD. */
+static int check_legal(const struct lm_insn *insn, u32 e)
+{
+	if (insn->flags & LM_INSN_LOCK && (!(e & LM_E_L) || insn->mod == 3))
+		return LM_INSN_UD;
+	if (e & LM_E_I64 && insn->mode == LM_MODE_64)
+		return LM_INSN_UD;
+	if (e & LM_E_MO && insn->mod == 3)
+		return LM_INSN_UD;
+	return insn->id == LM_OP_UD ? LM_INSN_UD : LM_INSN_OK;
+}
+
+/*
+ * All that follows the opcode. The position is kept in a variable of its own: stores to the bytes of
+ * insn might alias the cursor, which would be read again after each.
+ */
 static __always_inline int decode_operands(struct cursor *c, struct lm_insn *insn, u32 e)
 {
-	if (e & LM_E_M) {
-		if (unlikely(c->p == c->end))
+	const u8 *p = c->p, *end = c->end;
+	unsigned int modrm = 0;
+
+	if (likely(e & LM_E_M)) {
+		if (unlikely(p == end))
 			return LM_INSN_MORE;
-		insn->modrm = *c->p++;
+		modrm = *p++;
+		insn->modrm = modrm;
 		if (e & (LM_E_G | LM_E_S))
 			e = decode_subtable(insn, e);
 	}
 	if (unlikely(!LM_E_ID(e)))
 		return LM_INSN_UNKNOWN;
-	if (!(insn->flags & LM_INSN_VEX))
+	if (likely(!(insn->flags & LM_INSN_VEX)))
 		insn->op_bytes = operand_size(c, insn, e);
-	if (e & LM_E_FIX) {
+	if (unlikely(e & LM_E_FIX)) {
 		e = decode_fix(c, insn, e);
 		if (!LM_E_ID(e))
 			return LM_INSN_UNKNOWN;
+		modrm = insn->modrm;
 	}
 	insn->id = LM_E_ID(e);
 	insn->dst = LM_E_DST(e);
 	insn->src = LM_E_SRC(e);
-	insn->flags |= e & LM_E_B ? LM_INSN_BYTE : 0;
-	if (insn->id >= LM_OP_VMOVU)
+	if (unlikely(LM_E_ID(e) >= LM_OP_VMOVU))
 		vector_size(insn);
 
-	if (e & LM_E_M) {
-		if (unlikely(!decode_modrm(c, insn)))
+	if (likely(e & LM_E_M)) {
+		p = decode_modrm(insn, insn->rex, modrm, p, end);
+		if (unlikely(!p))
 			return LM_INSN_MORE;
-	} else if (insn->dst == LM_O_OPREG || insn->src == LM_O_OPREG) {
+	} else if (LM_E_DST(e) == LM_O_OPREG || LM_E_SRC(e) == LM_O_OPREG) {
 		insn->mod = 3;
 		insn->rm = (insn->opcode & 7) | (insn->rex << 3 & 8);
 	}
-	if (LM_E_IMM(e) && unlikely(!decode_imm(c, insn, LM_E_IMM(e))))
-		return LM_INSN_MORE;
-
-	/* Past this point all bytes are there; what is wrong is #UD. */
-	if (unlikely(insn->flags & LM_INSN_LOCK) && (!(e & LM_E_L) || insn->mod == 3))
-		return LM_INSN_UD;
-	if (e & (LM_E_I64 | LM_E_MO) &&
-	    ((e & LM_E_I64 && c->mode == LM_MODE_64) || (e & LM_E_MO && insn->mod == 3)))
-		return LM_INSN_UD;
-	return insn->id == LM_OP_UD ? LM_INSN_UD : LM_INSN_OK;
+	if (LM_E_IMM(e)) {
+		p = decode_imm(insn, LM_E_IMM(e), p, end);
+		if (unlikely(!p))
+			return LM_INSN_MORE;
+	}
+	c->p = p;
+	if (unlikely(e & (LM_E_I64 | LM_E_MO) || insn->flags & LM_INSN_LOCK ||
+		     LM_E_ID(e) == LM_OP_UD))
+		return check_legal(insn, e);
+	return LM_INSN_OK;
 }
 
-int lm_insn_decode(struct lm_insn *insn, const u8 *bytes, unsigned int avail, unsigned int mode)
+#define INSN_START(m, ad) \
+	{ .mode = (m), .ad_bytes = (ad), .base = LM_R_NONE, .index = LM_R_NONE, \
+	  .seg = LM_SEG_DS, .vvvv = 15 }
+
+/* What an instruction is before its first byte, by mode. Modes that do not exist decode as real. */
+static const struct lm_insn insn_start[LM_MODE_MASK + 1] = {
+	INSN_START(LM_MODE_REAL, 2), INSN_START(LM_MODE_VM86, 2), INSN_START(LM_MODE_16, 2),
+	INSN_START(LM_MODE_32, 4), INSN_START(LM_MODE_64, 8), INSN_START(LM_MODE_REAL, 2),
+	INSN_START(LM_MODE_REAL, 2), INSN_START(LM_MODE_REAL, 2),
+};
+
+static noinline int decode_any(struct lm_insn *insn, const u8 *bytes, unsigned int avail,
+			       unsigned int mode)
 {
-	struct cursor c = {
-		.p = bytes,
-		.end = bytes + (avail < LM_INSN_MAX ? avail : LM_INSN_MAX),
-		.seg = -1,
-		.mode = mode & LM_MODE_MASK,
-		.amd = mode & LM_MODE_AMD,
-	};
+	const u8 *p = bytes, *end = bytes + (avail < LM_INSN_MAX ? avail : LM_INSN_MAX);
+	struct cursor c = { .end = end, .seg = -1 };
 	int ret;
 	u32 e;
 	u8 b;
 
-	*insn = (struct lm_insn) {
-		.mode = c.mode,
-		.base = LM_R_NONE,
-		.index = LM_R_NONE,
-		.seg = LM_SEG_DS,
-		.ad_bytes = c.mode < LM_MODE_32 ? 2 : c.mode == LM_MODE_32 ? 4 : 8,
-		.vvvv = 15,
-	};
+	*insn = insn_start[mode & LM_MODE_MASK];
+	c.mode = insn->mode;
+	c.amd = mode & LM_MODE_AMD;
 	for (;;) {
-		if (unlikely(c.p == c.end))
+		if (unlikely(p == end))
 			goto more;
-		b = *c.p++;
+		b = *p++;
 		e = lm_optab[b];
 		if (likely(!(e & LM_E_X)))
 			break;
@@ -568,21 +604,57 @@ int lm_insn_decode(struct lm_insn *insn, const u8 *bytes, unsigned int avail, un
 		prefix(&c, insn, b, LM_E_ID(e));
 	}
 	insn->opcode = b;
-	if (e & LM_E_X) {
+	c.p = p;
+	if (unlikely(e & LM_E_X)) {
 		ret = decode_escape(&c, insn, b, &e);
 		if (ret)
 			goto out;
 	}
 	ret = decode_operands(&c, insn, e);
-	if (c.seg >= 0) {
+	if (unlikely(c.seg >= 0)) {
 		insn->seg = c.seg;
 		insn->flags |= LM_INSN_SEG;
 	}
 	insn->len = c.p - bytes;
 out:
-	if (unlikely(ret == LM_INSN_MORE))
-		goto more;
-	return ret;
+	if (likely(ret != LM_INSN_MORE))
+		return ret;
 more:
 	return avail >= LM_INSN_MAX ? LM_INSN_TOO_LONG : LM_INSN_MORE;
+}
+
+/* Opcode and modrm, no more: what this leaves out goes through decode_any(). */
+#define PLAIN		(LM_E_M | LM_E_B | LM_E_L | 0xffff)
+#define PLAIN_MAX	8		/* REX, opcode, modrm, sib, disp32 */
+
+int lm_insn_decode(struct lm_insn *insn, const u8 *bytes, unsigned int avail, unsigned int mode)
+{
+	unsigned int m = mode & LM_MODE_MASK;
+	const u8 *p = bytes;
+	u8 b, rex = 0;
+	u32 e;
+
+	if (unlikely(avail < PLAIN_MAX || (m != LM_MODE_64 && m != LM_MODE_32)))
+		return decode_any(insn, bytes, avail, mode);
+	b = *p++;
+	if ((b & 0xf0) == 0x40 && m == LM_MODE_64) {
+		rex = b;
+		b = *p++;
+	}
+	e = lm_optab[b];
+	if (unlikely(e & ~PLAIN || !(e & LM_E_M)))
+		return decode_any(insn, bytes, avail, mode);
+
+	*insn = insn_start[m];
+	insn->rex = rex;
+	insn->opcode = b;
+	insn->id = LM_E_ID(e);
+	insn->dst = LM_E_DST(e);
+	insn->src = LM_E_SRC(e);
+	insn->op_bytes = e & LM_E_B ? 1 : rex & 8 ? 8 : 4;
+	b = *p++;
+	insn->modrm = b;
+	p = decode_modrm(insn, rex, b, p, bytes + PLAIN_MAX);
+	insn->len = p - bytes;
+	return LM_INSN_OK;
 }

@@ -193,16 +193,31 @@ bool lm_x_cond(u64 flags, unsigned int cc)
 	return ret != (cc & 1);
 }
 
-static int exec_mov(struct lm_x_state *s)
+/* MOV between a register or immediate and memory is what nearly all accesses to devices are. */
+static __always_inline int exec_mov(struct lm_x_state *s)
 {
 	const struct lm_insn *insn = s->insn;
-	u64 v;
+	unsigned int bytes = insn->op_bytes;
+	u64 v = 0, la;
 	int ret;
 
-	ret = lm_x_get(s, insn->src, insn->op_bytes, &v, 0);
+	if (unlikely(!(insn->flags & LM_INSN_MEM))) {
+		ret = lm_x_get(s, insn->src, bytes, &v, 0);
+		return ret ? ret : lm_x_put(s, insn->dst, bytes, v);
+	}
+	if (insn->src == LM_O_RM || insn->src == LM_O_MOFFS) {
+		ret = lm_x_linear(s, insn->seg, lm_insn_ea(s->ctx, insn), bytes, false, &la);
+		if (likely(!ret))
+			ret = s->ctx->ops->read(s->ctx, la, &v, bytes, 0);
+		if (likely(!ret))
+			lm_x_set_reg(s, insn->reg, v, bytes);
+		return ret;
+	}
+	v = insn->src == LM_O_IMM ? (u64)insn->imm : lm_x_reg(s, insn->reg, bytes);
+	ret = lm_x_linear(s, insn->seg, lm_insn_ea(s->ctx, insn), bytes, true, &la);
 	if (unlikely(ret))
 		return ret;
-	return lm_x_put(s, insn->dst, insn->op_bytes, v);
+	return s->ctx->ops->write(s->ctx, la, &v, bytes, 0);
 }
 
 /* MOVZX, MOVSX and MOVSXD: the source is narrower. */

@@ -102,12 +102,15 @@ static __always_inline void lm_x_set_reg(const struct lm_x_state *s, unsigned in
 int lm_x_linear_slow(struct lm_x_state *s, unsigned int seg, u64 ea, unsigned int bytes, bool write,
 		     u64 *la);
 
-/* Segment and offset to a linear address, with all checks for @bytes bytes. */
+/*
+ * Segment and offset to a linear address, with all checks for @bytes bytes, no more than a page. Here
+ * only what is plainly canonical in 64-bit mode; the margin is for the last byte.
+ */
 static __always_inline int lm_x_linear(struct lm_x_state *s, unsigned int seg, u64 ea,
 				       unsigned int bytes, bool write, u64 *la)
 {
 	if (unlikely(s->insn->mode != LM_MODE_64 || seg >= LM_SEG_FS || s->flags & FL_AC ||
-		     !lm_x_canonical(s->ctx, ea) || !lm_x_canonical(s->ctx, ea + bytes - 1)))
+		     ea + (1ull << 47) >= (1ull << 48) - 0x1000))
 		return lm_x_linear_slow(s, seg, ea, bytes, write, la);
 	*la = ea;
 	return LM_X_OK;

@@ -16,9 +16,10 @@ static u64 flags_of_ax(u32 ax)
 }
 
 /* dst = dst OP src, with the carry flag of cf going in. @m is the operand's size modifier. */
-#define ALU2(op, m) \
+#define ALU2(op, m) do { \
 	asm volatile("btl $0, %k[cf]\n\t" op " %" m "[s], %" m "[d]\n\t" FLAGS_TO_AX \
-		     : [d] "+r" (d), "=&a" (ax) : [s] "r" (src), [cf] "r" (cf) : "cc")
+		     : [d] "+r" (d), "=&a" (ax) : [s] "r" (src), [cf] "r" (cf) : "cc"); \
+} while (0)
 
 #define ALU2_SIZES(op) do { \
 	if (bytes == 8) \
@@ -32,9 +33,10 @@ static u64 flags_of_ax(u32 ax)
 } while (0)
 
 /* Shifts take their count in CL, double shifts a second source besides. */
-#define SHIFT(op, m) \
+#define SHIFT(op, m) do { \
 	asm volatile("btl $0, %k[cf]\n\t" op " %%cl, %" m "[d]\n\t" FLAGS_TO_AX \
-		     : [d] "+r" (d), "=&a" (ax) : "c" (count), [cf] "r" (cf) : "cc")
+		     : [d] "+r" (d), "=&a" (ax) : "c" (count), [cf] "r" (cf) : "cc"); \
+} while (0)
 
 #define SHIFT_SIZES(op) do { \
 	if (bytes == 8) \
@@ -47,9 +49,10 @@ static u64 flags_of_ax(u32 ax)
 		SHIFT(op "b", "b"); \
 } while (0)
 
-#define SHIFT2(op, m) \
+#define SHIFT2(op, m) do { \
 	asm volatile(op " %%cl, %" m "[s], %" m "[d]\n\t" FLAGS_TO_AX \
-		     : [d] "+r" (d), "=&a" (ax) : [s] "r" (src), "c" (count) : "cc")
+		     : [d] "+r" (d), "=&a" (ax) : [s] "r" (src), "c" (count) : "cc"); \
+} while (0)
 
 #define SHIFT2_SIZES(op) do { \
 	if (bytes == 8) \

@@ -100,7 +100,6 @@ enum lm_operand {
 
 /* insn->flags */
 #define LM_INSN_LOCK	(1 << 0)
-#define LM_INSN_BYTE	(1 << 1)	/* byte form: op_bytes is 1 */
 #define LM_INSN_MEM	(1 << 2)	/* has a memory operand through mod/rm or moffs */
 #define LM_INSN_VEX	(1 << 3)	/* VEX form: vvvv and vex_l are valid */
 #define LM_INSN_OP16	(1 << 4)	/* a 66 prefix was there */
