@@ -19,5 +19,7 @@ void add_slot(struct vm *vm, int slot, uint64_t gpa, size_t size, void *p, int f
 void vm_open(struct vm *vm, bool irqchip, size_t ram);
 void set_mode(struct vm *vm, int bits);
 void vm_close(struct vm *vm);
+int write_initrd(const char *file);
+int bench_exec(const char *name, char **argv);
 int bench_linux(const char *file, const char *append);
 #endif

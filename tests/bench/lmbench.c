@@ -183,24 +183,24 @@ static const struct path {
 	uint32_t arg;
 	unsigned int count;
 } paths[] = {
-	{ "nothing", "nothing", PLAIN, 0, 20000 },
-	{ "cpuid", "cpuid", PLAIN, 0, 20000 },
-	{ "hypercall", "hypercall", PLAIN, 0, 20000 },
-	{ "rdmsr-pat", "rdmsr_pat", PLAIN, 0, 20000 },
-	{ "rdmsr-apicbase", "rdmsr_apicbase", PLAIN, 0, 20000 },
-	{ "wrmsr-mtrr", "wrmsr_mtrr", PLAIN, 0, 20000 },
-	{ "port-ioeventfd", "out", EVENT_PORT, 0x1100, 20000 },
-	{ "mmio-ioeventfd", "store", EVENT_MMIO, 0xd0001000, 20000 },
-	{ "port-elcr", "out", PLAIN, 0x4d0, 20000 },
-	{ "apic-tpr-write", "store_zero", PLAIN, 0xfee00080, 20000 },
-	{ "apic-eoi", "store_zero", PLAIN, 0xfee000b0, 20000 },
-	{ "apic-read", "load", PLAIN, 0xfee00020, 20000 },
-	{ "port-user", "out", PLAIN, 0x1000, 20000 },
-	{ "mmio-user", "store", PLAIN, 0xd0000000, 20000 },
+	{ "nothing", "nothing", PLAIN, 0, 5000 },
+	{ "cpuid", "cpuid", PLAIN, 0, 5000 },
+	{ "hypercall", "hypercall", PLAIN, 0, 5000 },
+	{ "rdmsr-pat", "rdmsr_pat", PLAIN, 0, 5000 },
+	{ "rdmsr-apicbase", "rdmsr_apicbase", PLAIN, 0, 5000 },
+	{ "wrmsr-mtrr", "wrmsr_mtrr", PLAIN, 0, 5000 },
+	{ "port-ioeventfd", "out", EVENT_PORT, 0x1100, 5000 },
+	{ "mmio-ioeventfd", "store", EVENT_MMIO, 0xd0001000, 5000 },
+	{ "port-elcr", "out", PLAIN, 0x4d0, 5000 },
+	{ "apic-tpr-write", "store_zero", PLAIN, 0xfee00080, 5000 },
+	{ "apic-eoi", "store_zero", PLAIN, 0xfee000b0, 5000 },
+	{ "apic-read", "load", PLAIN, 0xfee00020, 5000 },
+	{ "port-user", "out", PLAIN, 0x1000, 5000 },
+	{ "mmio-user", "store", PLAIN, 0xd0000000, 5000 },
 	{ "page-present", "touch", PAGES, 0x10000000, 4096 },
 	{ "page-fresh", "touch", FRESH_PAGES, 0x10000000, 4096 },
-	{ "run-hlt", "hlt", NO_IRQCHIP, 0, 20000 },
-	{ "mov-cr0", "cr0", PLAIN, 0, 20000 },
+	{ "run-hlt", "hlt", NO_IRQCHIP, 0, 5000 },
+	{ "mov-cr0", "cr0", PLAIN, 0, 5000 },
 };
 
 static const struct loop_row *find_loop(const char *name)
@@ -294,7 +294,7 @@ static void client_paths(void)
 	struct kvm_sregs sregs;
 	struct kvm_dirty_log d = { .slot = 1 };
 	size_t size = 64 << 20;
-	uint64_t t0, t1, t2, n = 20000, i;
+	uint64_t t0, t1, t2, n = 5000, i;
 	void *mem = map_memory(size);
 	struct vm vm;
 
@@ -314,7 +314,7 @@ static void client_paths(void)
 	d.dirty_bitmap = map_memory(size / 4096 / 8);
 	for (i = 0; i < 20; i++)
 		ioctl(vm.fd, KVM_GET_DIRTY_LOG, &d);
-	n = 1000;
+	n = 500;
 	t0 = __rdtsc();
 	for (i = 0; i < n; i++)
 		if (ioctl(vm.fd, KVM_GET_DIRTY_LOG, &d))
@@ -329,9 +329,10 @@ int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "device", 1, NULL, 'd' }, { "only", 1, NULL, 'o' }, { "linux", 1, NULL, 'l' },
-		{ "append", 1, NULL, 'a' }, { NULL, 0, NULL, 0 },
+		{ "append", 1, NULL, 'a' },
+		{ "initrd", 1, NULL, 'i' }, { "exec", 1, NULL, 'e' }, { NULL, 0, NULL, 0 },
 	};
-	const char *vmlinux = NULL, *append = "";
+	const char *vmlinux = NULL, *append = "", *exec = NULL;
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -340,11 +341,17 @@ int main(int argc, char **argv)
 		case 'o': only = optarg; break;
 		case 'l': vmlinux = optarg; break;
 		case 'a': append = optarg; break;
+		case 'i': return write_initrd(optarg);
+		case 'e': exec = optarg; break;
 		default:
-			fprintf(stderr, "lmbench [--device DEV] [--only PATH] [--linux VMLINUX [--append S]]\n");
+			fprintf(stderr, "lmbench [--device DEV] [--only PATH] [--linux VMLINUX [--append S]]\n"
+				"lmbench --initrd FILE: write the initrd that --exec's client boots\n"
+				"lmbench --exec NAME -- CLIENT ARG...: from exec to that initrd's word\n");
 			return 2;
 		}
 	}
+	if (exec && optind < argc)
+		return bench_exec(exec, argv + optind);
 	if (vmlinux)
 		return bench_linux(vmlinux, append);
 	guest_paths();

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The benchmark inside the emulated host: first KVM, then lamina.ko, in one boot.
+# Figures are lines "= WHO NAME MODE VALUE".
+# in-host.sh kvm|lamina|both
+
+B=/bench
+
+say() {
+	sed "s/^/= $1 /"
+}
+
+peer() {
+	$B/lmbench --device /dev/kvm | say kvm
+	$B/lmbench --device /dev/kvm --linux /guest/vmlinux | say kvm
+	if [ -x $B/qemu ]; then
+		$B/lmbench --exec boot -- $B/qemu -L $B/qemu-data -machine q35,accel=kvm -cpu host \
+			-m 256 -nodefaults -display none -serial stdio -no-reboot \
+			-kernel /guest/vmlinuz -initrd /tmp/bench.initrd \
+			-append 'console=ttyS0 quiet panic=-1' | say kvm
+	fi
+}
+
+ours() {
+	$B/lmbench | say lamina
+	$B/lmbench --linux /guest/vmlinux | say lamina
+	if [ -x /bin/lamina ]; then
+		$B/lmbench --exec boot -- /bin/lamina run --mem 256M --kernel /guest/vmlinuz \
+			--initrd /tmp/bench.initrd --append 'console=ttyS0 quiet panic=-1' | say lamina
+	fi
+}
+
+case $(cat /sys/class/dmi/id/product_version 2>/dev/null) in
+*-[1-7].*) export LMBENCH_NO_XSAVE=1 ;;
+esac
+$B/lmbench --initrd /tmp/bench.initrd
+echo "= info kernel - $(uname -r)"
+echo "= info qemu - $(cat /sys/class/dmi/id/product_version)"
+echo "= info guest-cpu - $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo)"
+case $1 in
+kvm|both) peer ;;
+esac
+case $1 in
+lamina|both)
+	rmmod kvm_amd kvm 2>/dev/null
+	[ -d /sys/module/lamina ] || insmod /lib/lamina.ko || exit 1
+	ours
+	rmmod lamina
+	# What the guest itself ran: counted with the switch on, as that costs.
+	insmod /lib/lamina.ko count_guest=1 || exit 1
+	$B/lmbench --linux /guest/vmlinux | say count
+	;;
+esac
