@@ -15,8 +15,41 @@
 #include <asm/apicdef.h>
 #include <linux/nospec.h>
 #include <linux/workqueue.h>
+#include <asm/unaligned.h>
 
 #include "../lamina.h"
+
+/* What an access of 1, 2, 4 or 8 bytes moves, without a call or a local array. */
+static __always_inline u64 lm_load(const void *p, unsigned int bytes)
+{
+	switch (bytes) {
+	case 4:
+		return get_unaligned((const u32 *)p);
+	case 1:
+		return *(const u8 *)p;
+	case 2:
+		return get_unaligned((const u16 *)p);
+	default:
+		return get_unaligned((const u64 *)p);
+	}
+}
+
+static __always_inline void lm_store(void *p, unsigned int bytes, u64 val)
+{
+	switch (bytes) {
+	case 4:
+		put_unaligned((u32)val, (u32 *)p);
+		break;
+	case 1:
+		*(u8 *)p = val;
+		break;
+	case 2:
+		put_unaligned((u16)val, (u16 *)p);
+		break;
+	default:
+		put_unaligned(val, (u64 *)p);
+	}
+}
 
 /* ---- messages ---- */
 
@@ -38,6 +71,17 @@ struct lm_msg {
 	u16 mode;
 	bool logical, level, x2, lowest;
 };
+
+/* Chips may be made while others look: what a pointer or flag says is there is complete. */
+static __always_inline bool lm_irq_ready(const struct lm_irq *irq)
+{
+	return smp_load_acquire(&irq->in_kernel);	/* pairs with lm_irq_create_chips() */
+}
+
+static __always_inline struct lm_pit *lm_irq_pit(const struct lm_irq *irq)
+{
+	return smp_load_acquire(&irq->pit);	/* pairs with lm_irq_create_pit() */
+}
 
 int lm_irq_deliver(struct lm_vm *vm, const struct lm_msg *m);
 void lm_msi_decode(const struct lm_vm *vm, u32 lo, u32 hi, u32 data, struct lm_msg *m);
@@ -270,7 +314,7 @@ void lm_irq_unmasked(struct lm_vm *vm, unsigned int chip, unsigned int pin);
 void lm_irqfd_resample(struct lm_vm *vm, u32 gsi);
 void lm_irqfd_release(struct lm_vm *vm);
 void lm_irqfd_flush(void);
-bool lm_bus_write(const struct lm_bus *bus, u64 addr, unsigned int bytes, const void *val);
+bool lm_bus_write(const struct lm_bus *bus, u64 addr, unsigned int bytes, u64 val);
 void lm_ioeventfd_release(struct lm_vm *vm);
 
 /* hrtimer_init() became hrtimer_setup(): probe in Kbuild. */

@@ -53,7 +53,8 @@ static int lm_ioapic_service(struct lm_ioapic *io, unsigned int pin)
 		.vector = rte & LM_RTE_VECTOR,
 		.mode = rte & LM_RTE_MODE,
 		.logical = rte & LM_RTE_LOGICAL,
-		.level = rte & LM_RTE_LEVEL,
+		/* NMI, INIT and the like are edges whatever the pin says. */
+		.level = (rte & LM_RTE_LEVEL) && (rte & LM_RTE_MODE) <= APIC_DM_LOWEST,
 		.dest = dest == 0xff ? LM_DEST_ALL : dest,
 	};
 	int r;
@@ -147,7 +148,7 @@ void lm_ioapic_eoi(struct lm_ioapic *io, u8 vector, bool level)
 	raw_spin_unlock_irqrestore(&io->lock, flags);
 }
 
-/* Returns true if the pin was masked and is open now. */
+/* Returns true if an acknowledge of the pin may have been lost: opened, or a new vector. */
 static bool lm_ioapic_write_rte(struct lm_ioapic *io, unsigned int pin, bool high, u32 val)
 {
 	u64 old = io->rte[pin], new;
@@ -167,7 +168,7 @@ static bool lm_ioapic_write_rte(struct lm_ioapic *io, unsigned int pin, bool hig
 	lm_ioapic_update_eoi_map(io);
 	if ((new & LM_RTE_LEVEL) && (io->irr & BIT(pin)))
 		lm_ioapic_service(io, pin);
-	return (old & ~new) & LM_RTE_MASKED;
+	return ((old & ~new) & LM_RTE_MASKED) || ((old ^ new) & LM_RTE_VECTOR);
 }
 
 static void lm_ioapic_write(struct lm_ioapic *io, u32 val)
@@ -229,7 +230,7 @@ void lm_ioapic_mmio(struct lm_ioapic *io, unsigned int off, unsigned int bytes, 
 	u64 v = 0;
 
 	if (write) {
-		memcpy(&v, val, bytes);
+		v = lm_load(val, bytes);
 		if (off == LM_IOAPIC_SEL)
 			WRITE_ONCE(io->sel, v & 0xff);
 		else if (off == LM_IOAPIC_WIN)
@@ -240,7 +241,7 @@ void lm_ioapic_mmio(struct lm_ioapic *io, unsigned int off, unsigned int bytes, 
 		v = READ_ONCE(io->sel);
 	else if (off == LM_IOAPIC_WIN)
 		v = lm_ioapic_read(io);
-	memcpy(val, &v, bytes);
+	lm_store(val, bytes, v);
 }
 
 void lm_ioapic_get(struct lm_ioapic *io, struct kvm_ioapic_state *s)

@@ -26,65 +26,59 @@ struct lm_doorbell {
 
 struct lm_bus {
 	u32 nr;
-	u32 shift;			/* log2 of the number of places */
+	u8 bits;			/* log2 of the number of places */
+	u32 mask;			/* number of places - 1 */
 	struct lm_doorbell place[];
 };
 
 /**
  * lm_bus_write() - a guest's write; signals who waits for it
- * @bus: ports or addresses, may be NULL
+ * @bus: ports or addresses
  * @addr: where to
  * @bytes: 1, 2, 4 or 8
- * @val: value, little-endian
+ * @val: value, zero-extended
  *
  * Return: true if somebody was signalled.
  */
-bool lm_bus_write(const struct lm_bus *bus, u64 addr, unsigned int bytes, const void *val)
+bool lm_bus_write(const struct lm_bus *bus, u64 addr, unsigned int bytes, u64 val)
 {
 	const struct lm_doorbell *d;
-	u64 v = 0;
-	u32 i;
+	u32 i, mask = bus->mask;
 
-	if (!bus)
-		return false;
-	for (i = hash_64(addr, bus->shift);; i++) {
-		d = &bus->place[i & (BIT(bus->shift) - 1)];
+	for (i = hash_64(addr, bus->bits);; i++) {
+		d = &bus->place[i & mask];
 		if (!d->ctx)
 			return false;
-		if (d->addr != addr || (d->bytes && d->bytes != bytes))
-			continue;
-		if (!d->any) {
-			memcpy(&v, val, bytes);
-			if (v != d->match)
-				continue;
-		}
-		lm_eventfd_signal(d->ctx);
-		return true;
+		if (d->addr == addr && (d->bytes == bytes || !d->bytes) &&
+		    (d->any || d->match == val))
+			break;
 	}
+	lm_eventfd_signal(d->ctx);
+	return true;
 }
 
 static void lm_bus_put(struct lm_bus *bus, const struct lm_doorbell *d)
 {
-	u32 i = hash_64(d->addr, bus->shift);
+	u32 i = hash_64(d->addr, bus->bits);
 
-	while (bus->place[i & (BIT(bus->shift) - 1)].ctx)
+	while (bus->place[i & bus->mask].ctx)
 		i++;
-	bus->place[i & (BIT(bus->shift) - 1)] = *d;
+	bus->place[i & bus->mask] = *d;
 	bus->nr++;
 }
 
 /* A table of what is in @old but @without, with room for one more. */
 static struct lm_bus *lm_bus_copy(const struct lm_bus *old, const struct lm_doorbell *without)
 {
-	u32 nr = old ? old->nr : 0, i;
+	u32 nr = old ? old->nr : 0, bits = order_base_2(max(2 * (nr + 1), 8u)), i;
 	struct lm_bus *bus;
 
-	i = order_base_2(max(2 * (nr + 1), 8u));
-	bus = kvzalloc(struct_size(bus, place, BIT(i)), GFP_KERNEL_ACCOUNT);
+	bus = kvzalloc(struct_size(bus, place, BIT(bits)), GFP_KERNEL_ACCOUNT);
 	if (!bus)
 		return NULL;
-	bus->shift = i;
-	for (i = 0; old && i < BIT(old->shift); i++)
+	bus->bits = bits;
+	bus->mask = BIT(bits) - 1;
+	for (i = 0; old && i <= old->mask; i++)
 		if (old->place[i].ctx && &old->place[i] != without)
 			lm_bus_put(bus, &old->place[i]);
 	return bus;
@@ -114,8 +108,8 @@ static const struct lm_doorbell *lm_bus_find(const struct lm_bus *bus, const str
 
 	if (!bus)
 		return NULL;
-	for (i = hash_64(d->addr, bus->shift);; i++) {
-		const struct lm_doorbell *p = &bus->place[i & (BIT(bus->shift) - 1)];
+	for (i = hash_64(d->addr, bus->bits);; i++) {
+		const struct lm_doorbell *p = &bus->place[i & bus->mask];
 
 		if (!p->ctx)
 			return NULL;
@@ -232,7 +226,7 @@ static void lm_bus_drop(struct lm_bus *bus)
 {
 	u32 i;
 
-	for (i = 0; bus && i < BIT(bus->shift); i++)
+	for (i = 0; bus && i <= bus->mask; i++)
 		if (bus->place[i].ctx)
 			eventfd_ctx_put(bus->place[i].ctx);
 	kvfree(bus);

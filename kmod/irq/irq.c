@@ -80,7 +80,7 @@ int lm_irq_create_chips(struct lm_vm *vm)
 		irq->pic = NULL;
 		return -ENOMEM;
 	}
-	smp_store_release(&irq->in_kernel, true);
+	smp_store_release(&irq->in_kernel, true);	/* the chips before the flag */
 	return 0;
 }
 
@@ -104,13 +104,16 @@ int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg)
 	pit = lm_pit_create(vm, cfg->flags & KVM_PIT_SPEAKER_DUMMY);
 	if (!pit)
 		return -ENOMEM;
-	smp_store_release(&vm->irq.pit, pit);
+	smp_store_release(&vm->irq.pit, pit);	/* complete before it is seen */
 	return 0;
 }
 
 /* ---- bus ---- */
 
-static bool lm_pio_byte(struct lm_irq *irq, u16 port, bool write, u8 *val)
+#define LM_NO_DEVICE	(-1)
+
+/* One byte to or from one of our ports: what was read (0 for writes), or LM_NO_DEVICE. */
+static int lm_pio_byte(struct lm_irq *irq, u16 port, bool write, u8 val)
 {
 	struct lm_pit *pit;
 
@@ -121,42 +124,39 @@ static bool lm_pio_byte(struct lm_irq *irq, u16 port, bool write, u8 *val)
 	case 0xa1:
 	case 0x4d0:
 	case 0x4d1:
-		if (write)
-			lm_pic_write(irq->pic, port, *val);
-		else
-			*val = lm_pic_read(irq->pic, port);
-		return true;
+		if (!write)
+			return lm_pic_read(irq->pic, port);
+		lm_pic_write(irq->pic, port, val);
+		return 0;
 	case 0x61:
 	case 0x40 ... 0x43:
-		pit = smp_load_acquire(&irq->pit);
+		pit = lm_irq_pit(irq);
 		if (!pit || (port == 0x61 && !pit->speaker))
-			return false;
-		if (write)
-			lm_pit_write(pit, port, *val);
-		else
-			*val = lm_pit_read(pit, port);
-		return true;
+			return LM_NO_DEVICE;
+		if (!write)
+			return lm_pit_read(pit, port);
+		lm_pit_write(pit, port, val);
+		return 0;
 	}
-	return false;
+	return LM_NO_DEVICE;
 }
 
 /* These devices are eight bits wide: the bus splits what is wider. */
 static noinline int lm_pio_wide(struct lm_irq *irq, u16 port, unsigned int bytes, bool write,
 				u32 *val)
 {
-	u32 out = ~0u;
+	u32 out = *val;
 	unsigned int i;
-	u8 byte;
+	int byte;
 
 	for (i = 0; i < bytes; i++) {
-		byte = *val >> (8 * i);
-		if (!lm_pio_byte(irq, port + i, write, &byte)) {
+		byte = lm_pio_byte(irq, port + i, write, *val >> (8 * i));
+		if (byte == LM_NO_DEVICE) {
 			if (i == 0)
 				return LM_USER;
-			continue;
+			byte = 0xff;
 		}
-		if (!write)
-			out = (out & ~(0xffu << (8 * i))) | (u32)byte << (8 * i);
+		out = (out & ~(0xffu << (8 * i))) | (u32)byte << (8 * i);
 	}
 	if (!write)
 		*val = bytes == 4 ? out : out & (BIT(8 * bytes) - 1);
@@ -176,17 +176,21 @@ static noinline int lm_pio_wide(struct lm_irq *irq, u16 port, unsigned int bytes
 int lm_pio_dev(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, bool write, u32 *val)
 {
 	struct lm_irq *irq = &vcpu->vm->irq;
-	u8 byte;
+	const struct lm_bus *bus;
+	int byte;
 
-	/* The section has interrupts off: that is its RCU read side. */
-	if (write && lm_bus_write(rcu_dereference_sched(irq->pio_bus), port, bytes, val))
-		return LM_DONE;
-	if (!smp_load_acquire(&irq->in_kernel))
+	if (write) {
+		/* The section has interrupts off: that is its RCU read side. */
+		bus = rcu_dereference_sched(irq->pio_bus);
+		if (bus && lm_bus_write(bus, port, bytes, lm_load(val, bytes)))
+			return LM_DONE;
+	}
+	if (!lm_irq_ready(irq))
 		return LM_USER;
 	if (unlikely(bytes != 1))
 		return lm_pio_wide(irq, port, bytes, write, val);
-	byte = *val;
-	if (!lm_pio_byte(irq, port, write, &byte))
+	byte = lm_pio_byte(irq, port, write, *val);
+	if (byte == LM_NO_DEVICE)
 		return LM_USER;
 	if (!write)
 		*val = byte;
@@ -207,20 +211,24 @@ int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, v
 {
 	struct lm_irq *irq = &vcpu->vm->irq;
 	struct lm_lapic *l = vcpu->lapic;
+	const struct lm_bus *bus;
+	u64 off;
 
-	if (l) {
+	if (likely(l)) {
 		if (gpa - l->mmio < PAGE_SIZE) {
 			lm_lapic_mmio(l, gpa & ~PAGE_MASK, bytes, write, val);
 			return LM_DONE;
 		}
-		if (gpa - READ_ONCE(irq->ioapic->base) < LM_IOAPIC_SIZE) {
-			lm_ioapic_mmio(irq->ioapic, gpa - irq->ioapic->base, bytes, write, val);
+		off = gpa - READ_ONCE(irq->ioapic->base);
+		if (off < LM_IOAPIC_SIZE) {
+			lm_ioapic_mmio(irq->ioapic, off, bytes, write, val);
 			return LM_DONE;
 		}
 	}
-	if (write && lm_bus_write(rcu_dereference_sched(irq->mmio_bus), gpa, bytes, val))
-		return LM_DONE;
-	return LM_USER;
+	if (!write)
+		return LM_USER;
+	bus = rcu_dereference_sched(irq->mmio_bus);
+	return bus && lm_bus_write(bus, gpa, bytes, lm_load(val, bytes)) ? LM_DONE : LM_USER;
 }
 
 /* ---- state ---- */
@@ -236,7 +244,7 @@ int lm_irqchip_get(struct lm_vm *vm, struct kvm_irqchip *chip)
 {
 	struct lm_irq *irq = &vm->irq;
 
-	if (!smp_load_acquire(&irq->in_kernel))
+	if (!lm_irq_ready(irq))
 		return -ENXIO;
 	memset(&chip->chip, 0, sizeof(chip->chip));
 	switch (chip->chip_id) {
@@ -265,7 +273,7 @@ int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip)
 {
 	struct lm_irq *irq = &vm->irq;
 
-	if (!smp_load_acquire(&irq->in_kernel))
+	if (!lm_irq_ready(irq))
 		return -ENXIO;
 	switch (chip->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:
@@ -291,7 +299,7 @@ int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip)
  */
 int lm_pit_get(struct lm_vm *vm, struct kvm_pit_state2 *ps)
 {
-	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+	struct lm_pit *pit = lm_irq_pit(&vm->irq);
 
 	if (!pit)
 		return -ENXIO;
@@ -308,7 +316,7 @@ int lm_pit_get(struct lm_vm *vm, struct kvm_pit_state2 *ps)
  */
 int lm_pit_set(struct lm_vm *vm, const struct kvm_pit_state2 *ps)
 {
-	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+	struct lm_pit *pit = lm_irq_pit(&vm->irq);
 
 	return pit ? lm_pit_state_set(pit, ps) : -ENXIO;
 }
@@ -322,7 +330,7 @@ int lm_pit_set(struct lm_vm *vm, const struct kvm_pit_state2 *ps)
  */
 int lm_pit_reinject(struct lm_vm *vm, const struct kvm_reinject_control *c)
 {
-	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+	struct lm_pit *pit = lm_irq_pit(&vm->irq);
 
 	if (!pit)
 		return -ENXIO;

@@ -54,7 +54,7 @@ struct lm_irq {
 	struct list_head resamplers;	/* irqfds with a resamplefd: RCU, writers under lock */
 	struct mutex lock;		/* irqfd, ioeventfd, routing updates */
 	bool in_kernel;			/* KVM_CREATE_IRQCHIP done (l, read with READ_ONCE) */
-	bool x2apic_format;		/* KVM_CAP_X2APIC_API: 32-bit ids in MSIs and KVM_GET_LAPIC */
+	bool x2apic_format;		/* KVM_CAP_X2APIC_API: 32-bit ids in MSIs, KVM_GET_LAPIC */
 	bool released;			/* VM file closed: no new irqfds (under lock) */
 	u16 by_apic_id[LM_MAX_APIC_ID];	/* lm_vcpu.index + 1, or 0; checked at use */
 };
@@ -82,8 +82,9 @@ int lm_irq_init(struct lm_vm *vm);
 void lm_irq_destroy(struct lm_vm *vm);
 void lm_irq_release(struct lm_vm *vm);		/* VM file closed: drop irqfds and ioeventfds */
 int lm_irq_create_chips(struct lm_vm *vm);	/* KVM_CREATE_IRQCHIP; vm->lock held */
-int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg); /* vm->lock held */
-/* KVM_IRQ_LINE[_STATUS]: any; returns the status as KVM does: 1 delivered, 0 coalesced, -1 masked */
+/* KVM_CREATE_PIT2; vm->lock held */
+int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg);
+/* KVM_IRQ_LINE[_STATUS]: any; the status as KVM has it: 1 delivered, 0 coalesced, -1 masked */
 int lm_irq_line(struct lm_vm *vm, u32 gsi, int level, int source);
 int lm_irq_set_routing(struct lm_vm *vm, const struct kvm_irq_routing *hdr,
 		       const struct kvm_irq_routing_entry *entries);
@@ -110,28 +111,33 @@ void lm_lapic_free(struct lm_vcpu *vcpu);	/* sleepable */
 void lm_lapic_reset(struct lm_vcpu *vcpu, bool init);
 int lm_lapic_get(struct lm_vcpu *vcpu, struct kvm_lapic_state *s);
 int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s);
-/* MSRs: 0 or 1 (#GP); section or ioctl with vcpu->mutex held */
-int lm_lapic_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val);	/* APIC_BASE, 0x800–0x8ff, TSC_DEADLINE */
+/* APIC_BASE, 0x800–0x8ff, TSC_DEADLINE: 0 or 1 (#GP); section or ioctl with vcpu->mutex held */
+int lm_lapic_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val);
 int lm_lapic_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host);
 u64 lm_lapic_tpr(struct lm_vcpu *vcpu);		/* CR8: 0–15 */
 void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8);
-void lm_lapic_timer_migrate(struct lm_vcpu *vcpu);	/* section entered on another CPU */
+void lm_lapic_timer_migrate(struct lm_vcpu *vcpu); /* section entered on another CPU */
 bool lm_lapic_x2apic(struct lm_vcpu *vcpu);
 bool lm_lapic_enabled(struct lm_vcpu *vcpu);
 void lm_lapic_eoi(struct lm_vcpu *vcpu);		/* section: as a write to the EOI register */
 int lm_lapic_isr_highest(struct lm_vcpu *vcpu);	/* vector in service, or -1 */
-bool lm_lapic_isr_plain(struct lm_vcpu *vcpu);	/* its EOI concerns this LAPIC alone: PV EOI may skip it */
-void lm_lapic_timer_tsc_changed(struct lm_vcpu *vcpu); /* guest's TSC was written or scaled: the deadline moves */
+/* Does its EOI concern this LAPIC alone?  Then PV EOI may skip it. */
+bool lm_lapic_isr_plain(struct lm_vcpu *vcpu);
+/* The guest's TSC was written or scaled: the deadline moves. */
+void lm_lapic_timer_tsc_changed(struct lm_vcpu *vcpu);
 int lm_lapic_lvt_deliver(struct lm_vcpu *vcpu, u32 reg);	/* APIC_LVTPC etc.; any */
-int lm_lapic_pv_ipi(struct lm_vcpu *vcpu, u64 low, u64 high, u32 min, u64 icr, bool long_mode); /* KVM_HC_SEND_IPI */
+/* KVM_HC_SEND_IPI */
+int lm_lapic_pv_ipi(struct lm_vcpu *vcpu, u64 low, u64 high, u32 min, u64 icr, bool long_mode);
 
 /*
  * Interrupt arbitration, section (and lm_irq_pending also from the halt loop).
  * Highest-priority deliverable vector of LAPIC (above PPR) or ExtINT of the PIC
  * (LVT0 rules), else the user's KVM_INTERRUPT vector.
  */
-int lm_irq_pending(struct lm_vcpu *vcpu);	/* vector or -1; nothing is acknowledged (256 = ExtINT from the PIC) */
-int lm_irq_ack(struct lm_vcpu *vcpu);		/* acknowledges; vector or -1 */
+/* Vector or -1; nothing is acknowledged (256 = ExtINT from the PIC). */
+int lm_irq_pending(struct lm_vcpu *vcpu);
+/* Acknowledges; vector or -1. */
+int lm_irq_ack(struct lm_vcpu *vcpu);
 
 /* INIT/SIPI that arrived, as taken by the vCPU's own thread outside the section (LM_REQ_LAPIC). */
 bool lm_lapic_take_init(struct lm_vcpu *vcpu);

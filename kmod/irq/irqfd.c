@@ -225,7 +225,7 @@ static int lm_irqfd_assign(struct lm_vm *vm, const struct kvm_irqfd *args)
 	struct lm_irqfd *f;
 	int err;
 
-	if (!READ_ONCE(irq->in_kernel))
+	if (!lm_irq_ready(irq))
 		return -EAGAIN;
 	file = fget(args->fd);
 	if (!file)

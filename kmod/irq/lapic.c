@@ -145,6 +145,9 @@ int lm_irq_ack(struct lm_vcpu *vcpu)
 	}
 	if (unlikely(l->takes_pic) && READ_ONCE(vcpu->vm->irq.pic->output)) {
 		vector = lm_pic_ack(vcpu->vm->irq.pic);
+		/* With automatic EOI INTR may have stayed up, which is no new edge. */
+		if (READ_ONCE(vcpu->vm->irq.pic->output))
+			set_bit(LM_REQ_EVENT, &vcpu->requests);
 		if (vector >= 0)
 			return vector;
 	}
@@ -154,7 +157,7 @@ int lm_irq_ack(struct lm_vcpu *vcpu)
 			return -1;
 		/* Empty: say so, then look once more (a sender sets the bit first). */
 		WRITE_ONCE(l->irr_pending, false);
-		smp_mb();
+		smp_mb();	/* pairs with the locked operation of lm_lapic_post() */
 		if (lm_vec_highest(l, APIC_IRR) >= 0)
 			WRITE_ONCE(l->irr_pending, true);
 		return -1;
@@ -165,7 +168,7 @@ int lm_irq_ack(struct lm_vcpu *vcpu)
 	 */
 	WRITE_ONCE(l->irr_pending, false);
 	clear_bit(vector & 31, lm_vec_word(l, APIC_IRR, vector));
-	smp_mb__after_atomic();
+	smp_mb__after_atomic();	/* pairs with the one of lm_lapic_post() */
 	if (lm_vec_highest(l, APIC_IRR) >= 0)
 		WRITE_ONCE(l->irr_pending, true);
 	lm_isr_set(l, vector);
@@ -405,10 +408,7 @@ void lm_lapic_mmio(struct lm_lapic *l, unsigned int off, unsigned int bytes, boo
 		lm_lapic_error(l, APIC_ESR_ILLREGA);
 	off &= 15;
 	out = off < 4 ? out >> (off * 8) : 0;
-	if (likely(bytes == 4))
-		*(u32 *)val = out;
-	else
-		memcpy(val, &out, bytes);
+	lm_store(val, bytes, out);
 }
 
 /* ---- MSRs ---- */
@@ -603,7 +603,7 @@ static void lm_lapic_clear(struct lm_lapic *l)
 	lm_reg_set(l, APIC_SPIV, LM_SPIV_RESET);
 	for (i = 0; i < ARRAY_SIZE(lvts); i++)
 		lm_reg_set(l, lvts[i], APIC_LVT_MASKED);
-	/* Firmware leaves the boot processor in virtual wire mode; guests without one rely on it. */
+	/* Firmware leaves the boot processor in virtual wire mode; guests rely on it. */
 	if ((u32)l->vcpu->id == l->vcpu->vm->bsp_id)
 		lm_reg_set(l, APIC_LVT0, APIC_DM_EXTINT);
 	l->esr_pending = 0;
@@ -715,6 +715,7 @@ int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s)
 	struct lm_lapic *l = vcpu->lapic;
 	const u32 *r = (const u32 *)s->regs;
 	unsigned int i;
+	u64 deadline;
 	u32 id, want;
 
 	if (!l)
@@ -724,6 +725,7 @@ int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s)
 	if (l->x2apic && id != want)
 		return -EINVAL;
 
+	deadline = l->timer.deadline;
 	lm_timer_stop(l);
 	for (i = 0; i < ARRAY_SIZE(copied); i++)
 		lm_reg_set(l, copied[i], r[copied[i] / 4]);
@@ -748,5 +750,6 @@ int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s)
 	lm_lapic_derive(l);
 	lm_lapic_rescan(l);
 	lm_timer_restore(l, r[APIC_TMICT / 4], r[APIC_TMCCT / 4]);
+	lm_timer_set_deadline(l, deadline);	/* an MSR, not one of these registers */
 	return 0;
 }

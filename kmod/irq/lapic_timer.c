@@ -155,11 +155,14 @@ void lm_timer_set_lvt(struct lm_lapic *l, u32 lvtt)
 	}
 	if (!l->timer.target)
 		return;
-	l->timer.period = lm_timer_period(l, lm_reg(l, APIC_TMICT));
-	if (was_periodic)
+	if (was_periodic) {
 		lm_timer_catch_up(l);
-	if (lm_timer_periodic(l) || ktime_after(l->timer.target, ktime_get()))
-		lm_timer_arm(l);
+	} else if (!ktime_after(l->timer.target, ktime_get())) {
+		l->timer.target = 0;	/* one shot, fired: it stands at 0 */
+		return;
+	}
+	l->timer.period = lm_timer_period(l, lm_reg(l, APIC_TMICT));
+	lm_timer_arm(l);
 }
 
 /**

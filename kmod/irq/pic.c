@@ -19,6 +19,7 @@
  * Those call back into this controller.
  */
 static void lm_pic_unlock(struct lm_pic *pic, unsigned long flags)
+	__releases(&pic->lock)
 {
 	unsigned long acked = pic->acked;
 	bool raised = pic->raised && pic->output;
@@ -274,6 +275,20 @@ static void lm_pic_write_data(struct lm_pic *pic, unsigned int n, u8 val)
 	}
 }
 
+static noinline void lm_pic_write_chip(struct lm_pic *pic, u16 port, u8 val)
+{
+	unsigned int n = port >> 7 & 1;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&pic->lock, flags);
+	if (port & 1)
+		lm_pic_write_data(pic, n, val);
+	else
+		lm_pic_write_command(pic, n, val);
+	lm_pic_update(pic);
+	lm_pic_unlock(pic, flags);
+}
+
 /**
  * lm_pic_write() - OUT to one of the ports
  * @pic: the pair
@@ -282,22 +297,13 @@ static void lm_pic_write_data(struct lm_pic *pic, unsigned int n, u8 val)
  */
 void lm_pic_write(struct lm_pic *pic, u16 port, u8 val)
 {
-	unsigned int n = port >> 7 & 1;
-	unsigned long flags;
+	struct kvm_pic_state *elcr = &pic->chip[port & 1];
 
-	if (port >> 4 == 0x4d) {
-		/* It matters when an input changes next: one byte, no lock. */
-		WRITE_ONCE(pic->chip[port & 1].elcr,
-			   val & (port & 1 ? LM_ELCR_SLAVE : LM_ELCR_MASTER));
-		return;
-	}
-	raw_spin_lock_irqsave(&pic->lock, flags);
-	if (port & 1)
-		lm_pic_write_data(pic, n, val);
+	/* It matters when an input changes next: one byte, no lock. */
+	if (port >> 4 == 0x4d)
+		WRITE_ONCE(elcr->elcr, val & elcr->elcr_mask);
 	else
-		lm_pic_write_command(pic, n, val);
-	lm_pic_update(pic);
-	lm_pic_unlock(pic, flags);
+		lm_pic_write_chip(pic, port, val);
 }
 
 /* A read in poll mode is the INTA: bit 7 and the level, or 0. */

@@ -157,6 +157,7 @@ void lm_pit_unmasked(struct lm_pit *pit)
 static void lm_pit_stop(struct lm_pit *pit)
 {
 	pit->armed = false;
+	pit->pending = 0;
 	hrtimer_try_to_cancel(&pit->hrt);	/* the callback looks at armed */
 }
 
@@ -166,7 +167,6 @@ static void lm_pit_start(struct lm_pit *pit)
 	u64 ns = lm_pit_ticks_to_ns(c->count);
 
 	lm_pit_stop(pit);
-	pit->pending = 0;
 	pit->acked = true;
 	/* The HPET took the interrupt over; modes 1 and 5 need a gate that is tied high. */
 	if ((pit->flags & KVM_PIT_FLAGS_HPET_LEGACY) || c->mode == 1 || c->mode == 5)

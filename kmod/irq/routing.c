@@ -60,7 +60,7 @@ int lm_irq_signal_msi(struct lm_vm *vm, const struct kvm_msi *msi)
 	struct lm_msg m;
 	int r;
 
-	if (!READ_ONCE(vm->irq.in_kernel) || msi->flags || !lm_msi_valid(vm, msi->address_hi))
+	if (!lm_irq_ready(&vm->irq) || msi->flags || !lm_msi_valid(vm, msi->address_hi))
 		return -EINVAL;
 	lm_msi_decode(vm, msi->address_lo, msi->address_hi, msi->data, &m);
 	r = lm_irq_deliver(vm, &m);
@@ -132,7 +132,7 @@ static s32 lm_pin_gsi(const struct lm_routing *t, unsigned int chip, unsigned in
  */
 void lm_irq_acked(struct lm_vm *vm, unsigned int chip, unsigned int pin)
 {
-	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+	struct lm_pit *pit = lm_irq_pit(&vm->irq);
 	s32 gsi;
 
 	if (!pit && list_empty(&vm->irq.resamplers))
@@ -155,7 +155,7 @@ void lm_irq_acked(struct lm_vm *vm, unsigned int chip, unsigned int pin)
  */
 void lm_irq_unmasked(struct lm_vm *vm, unsigned int chip, unsigned int pin)
 {
-	struct lm_pit *pit = smp_load_acquire(&vm->irq.pit);
+	struct lm_pit *pit = lm_irq_pit(&vm->irq);
 	s32 gsi;
 
 	if (!pit)
@@ -305,7 +305,7 @@ int lm_irq_set_routing(struct lm_vm *vm, const struct kvm_irq_routing *hdr,
 {
 	struct lm_routing *t;
 
-	if (!READ_ONCE(vm->irq.in_kernel) || hdr->nr > KVM_MAX_IRQ_ROUTES || hdr->flags)
+	if (!lm_irq_ready(&vm->irq) || hdr->nr > KVM_MAX_IRQ_ROUTES || hdr->flags)
 		return -EINVAL;
 	t = lm_routing_build(vm, hdr->nr, entries);
 	if (IS_ERR(t))

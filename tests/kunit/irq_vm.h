@@ -57,7 +57,7 @@ static inline struct lm_irq_vm *lm_test_irq_vm(struct kunit *test, unsigned int 
 		KUNIT_ASSERT_EQ(test, lm_lapic_create(v), 0);
 		t->v[i] = v;
 		t->vm->vcpu[i] = v;
-		smp_store_release(&t->vm->nr_vcpus, i + 1);
+		smp_store_release(&t->vm->nr_vcpus, i + 1);	/* as the core publishes it */
 		t->nr = i + 1;
 	}
 	return t;

@@ -538,7 +538,7 @@ static int lm_poster(void *arg)
 		if (!(i & 0xff))
 			cond_resched();
 	}
-	smp_store_release(&p->done, true);
+	smp_store_release(&p->done, true);	/* after the counts */
 	return 0;
 }
 
@@ -553,7 +553,7 @@ static void lm_lapic_test_no_lost_irq(struct kunit *test)
 	lm_test_apic_enable(t);
 	task = kthread_run(lm_poster, &p, "lm-poster");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	while (!smp_load_acquire(&p.done)) {
+	while (!smp_load_acquire(&p.done)) {	/* pairs with lm_poster() */
 		while (lm_irq_pending(t->v[0]) >= 0)
 			taken += lm_test_serve(t->v[0]) >= 0;
 		cond_resched();
