@@ -21,6 +21,7 @@
 #include "tool.h"
 
 #define FLUSH_MS 4		/* how long the guest's output may wait for more */
+#define FOREGROUND_MS 300
 #define ESCAPE 0x01		/* Ctrl-A */
 
 static struct {
@@ -31,6 +32,8 @@ static struct {
 	struct termios before;
 	int out_fd;
 	int signal_fd;
+	unsigned int held_len;	/* input that the guest has not taken yet */
+	uint8_t held[64];
 } console;
 
 static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
@@ -153,20 +156,26 @@ static bool escape(struct machine *m, uint8_t key)
 	}
 }
 
+static void feed(struct machine *m)
+{
+	unsigned int took = serial_receive(m->serial, console.held, console.held_len);
+
+	console.held_len -= took;
+	memmove(console.held, console.held + took, console.held_len);
+}
+
+/* On a terminal, keys are always read, since Ctrl-A must work; what nobody takes is dropped at last. */
 static void read_input(struct machine *m)
 {
-	unsigned int room = serial_room(m->serial), i, len = 0;
-	uint8_t typed[64], passed[64];
-	ssize_t got;
+	uint8_t typed[sizeof(console.held)];
+	ssize_t got, i;
 
-	if (room > sizeof(typed))
-		room = sizeof(typed);
-	got = read(STDIN_FILENO, typed, room);
+	got = read(STDIN_FILENO, typed, sizeof(typed));
 	if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
 		console.eof = true;
 		return;
 	}
-	for (i = 0; got > 0 && i < (unsigned int)got; i++) {
+	for (i = 0; i < got; i++) {
 		uint8_t key = typed[i];
 
 		if (console.tty && !console.escaped && key == ESCAPE) {
@@ -179,10 +188,9 @@ static void read_input(struct machine *m)
 				continue;
 			key = ESCAPE;
 		}
-		passed[len++] = key;
+		if (console.held_len < sizeof(console.held))
+			console.held[console.held_len++] = key;
 	}
-	if (len)
-		serial_receive(m->serial, passed, len);
 }
 
 static void read_signal(struct machine *m)
@@ -207,11 +215,11 @@ static void read_signal(struct machine *m)
 	}
 }
 
-static bool wants_input(struct machine *m)
+static bool wants_input(void)
 {
-	if (console.eof || (console.tty && !in_foreground()))
+	if (console.eof)
 		return false;
-	return serial_room(m->serial);
+	return console.tty ? in_foreground() : !console.held_len;
 }
 
 /**
@@ -231,16 +239,17 @@ void console_serve(struct machine *m)
 			{ .fd = STDIN_FILENO, .events = POLLIN },
 		};
 
+		if (console.held_len)
+			feed(m);
 		if (output)
 			wait = FLUSH_MS;
-		if (!wants_input(m)) {
-			fds[2].fd = -1;
-			/* Look again: the guest reads, or a shell puts us into the foreground. */
-			if (!console.eof && (wait < 0 || wait > 100))
-				wait = 100;
-		} else {
+		if (wants_input())
 			set_raw();
-		}
+		else
+			fds[2].fd = -1;
+		/* A shell may put us into the foreground without a word. */
+		if (console.tty && fds[2].fd < 0 && (wait < 0 || wait > FOREGROUND_MS))
+			wait = FOREGROUND_MS;
 		if (poll(fds, ARRAY_SIZE(fds), wait) < 0 && errno != EINTR)
 			break;
 		if (fds[0].revents && read(m->event_fd, &events, sizeof(events)) > 0 && !output) {

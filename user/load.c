@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -25,6 +26,7 @@
 static struct {
 	struct kmod_ctx *ctx;
 	__typeof__(&kmod_new) new;
+	__typeof__(&kmod_set_log_priority) set_log_priority;
 	__typeof__(&kmod_module_new_from_path) new_from_path;
 	__typeof__(&kmod_module_new_from_name) new_from_name;
 	__typeof__(&kmod_module_get_path) get_path;
@@ -52,6 +54,7 @@ static int open_kmod(void)
 		return fail("libkmod does not open (%s): install it with 'sudo apt-get install libkmod2'",
 			    dlerror());
 	if (resolve(library, "kmod_new", &kmod.new) ||
+	    resolve(library, "kmod_set_log_priority", &kmod.set_log_priority) ||
 	    resolve(library, "kmod_module_new_from_path", &kmod.new_from_path) ||
 	    resolve(library, "kmod_module_new_from_name", &kmod.new_from_name) ||
 	    resolve(library, "kmod_module_get_path", &kmod.get_path) ||
@@ -61,7 +64,10 @@ static int open_kmod(void)
 	    resolve(library, "kmod_module_unref", &kmod.unref))
 		return -1;
 	kmod.ctx = kmod.new(NULL, NULL);
-	return kmod.ctx ? 0 : fail("libkmod does not start");
+	if (!kmod.ctx)
+		return fail("libkmod does not start");
+	kmod.set_log_priority(kmod.ctx, LOG_CRIT);	/* what it has to say, we say */
+	return 0;
 }
 
 /* Where the user says, else where modprobe would look, else in the source tree. */
@@ -142,7 +148,7 @@ static int remove_module(const char *name)
 /* In the order of unloading: the vendor's module holds the common one. */
 static const char *const kvm_modules[] = { "kvm_amd", "kvm_intel", "kvm" };
 
-/* Load again what was unloaded, the common one first; what fails stays away. */
+/* Load again what was unloaded, the common one first. */
 static void restore_kvm(unsigned int removed)
 {
 	struct kmod_module *mod;
@@ -153,6 +159,9 @@ static void restore_kvm(unsigned int removed)
 			continue;
 		if (!kmod.probe(mod, 0, NULL, NULL, NULL, NULL))
 			printf("loaded %s again\n", kvm_modules[i]);
+		else
+			printf("could not load %s again: 'sudo modprobe %s'\n", kvm_modules[i],
+			       kvm_modules[i]);
 		kmod.unref(mod);
 	}
 }

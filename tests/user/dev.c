@@ -61,7 +61,8 @@ static int stopped(void)
 static void test_serial(int reader)
 {
 	const uint16_t com1 = PORT_COM1;
-	char text[64] = "";
+	char text[64] = "", keys[70] = "keys";
+	unsigned int i;
 
 	pio_access(&machine.ports, com1, (char[]){ "hello" }, 1, 5, true);
 	CHECK("serial: one word to the console loop", notified == 1);
@@ -83,6 +84,20 @@ static void test_serial(int reader)
 	CHECK("serial: input interrupts", line[IRQ_COM1] && (in(com1 + UART_LSR, 1) & UART_LSR_DR));
 	CHECK("serial: input", in(com1, 1) == 'a' && line[IRQ_COM1] && in(com1, 1) == 'b' &&
 	      !line[IRQ_COM1] && !(in(com1 + UART_LSR, 1) & UART_LSR_DR));
+
+	CHECK("serial: input has an end",
+	      serial_receive(machine.serial, (uint8_t *)keys, sizeof(keys)) == 64);
+	notified = 0;
+	for (i = 0; i < 64; i++)
+		in(com1, 1);
+	CHECK("serial: room again is told once", notified == 1 && !line[IRQ_COM1]);
+	out(com1 + UART_IER, 0, 1);
+	CHECK("serial: a guest that does not listen loses nothing",
+	      !serial_receive(machine.serial, (uint8_t *)keys, 1));
+	for (i = 0; i < 20; i++)
+		in(com1 + UART_LSR, 1);
+	CHECK("serial: one that polls listens", notified == 2 &&
+	      serial_receive(machine.serial, (uint8_t *)keys, 1) == 1 && in(com1, 1) == 'k');
 
 	out(com1 + UART_LCR, UART_LCR_DLAB | 3, 1);
 	out(com1, 0x0102, 2);

@@ -72,8 +72,7 @@ struct acpi_pm;
 
 struct serial *serial_new(struct machine *m, int out_fd);
 void serial_free(struct serial *s);
-unsigned int serial_room(struct serial *s);
-void serial_receive(struct serial *s, const uint8_t *data, unsigned int len);
+unsigned int serial_receive(struct serial *s, const uint8_t *data, unsigned int len);
 bool serial_flush(struct serial *s);
 
 struct rtc *rtc_new(struct machine *m);

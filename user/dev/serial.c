@@ -4,6 +4,9 @@
  *
  * A byte that the guest sends goes to a buffer and not to a system call of its own. The console loop
  * empties the buffer a few milliseconds after the first byte; a vCPU does so itself only when it is full.
+ *
+ * Input waits until the guest listens: a driver that starts clears the receiver, and what was typed or
+ * piped in before would be lost.
  */
 #include <errno.h>
 #include <linux/serial_reg.h>
@@ -16,7 +19,8 @@
 #include "dev.h"
 
 #define OUT_SIZE 4096
-#define IN_SIZE 256		/* a power of two: positions wrap */
+#define IN_SIZE 64
+#define POLLS 16		/* so many looks at the line status, with nothing between, are listening */
 
 struct serial {
 	struct pio_device dev;
@@ -29,6 +33,8 @@ struct serial {
 	bool overrun;
 	bool line;		/* level of the interrupt line */
 
+	bool hungry;		/* the console loop holds input for which there was no room */
+	unsigned int polls;	/* looks at the line status since anything else was done */
 	unsigned int in_head, in_count;
 	uint8_t in[IN_SIZE];
 
@@ -36,6 +42,20 @@ struct serial {
 	unsigned int out_len;
 	uint8_t out[OUT_SIZE];
 };
+
+static bool listening(const struct serial *s)
+{
+	return (s->ier & UART_IER_RDI) || s->polls >= POLLS;
+}
+
+/* Have the console loop send the input that it holds. */
+static void ask_for_input(struct serial *s)
+{
+	if (!s->hungry || s->in_count || !listening(s))
+		return;
+	s->hungry = false;
+	machine_notify(s->m);
+}
 
 static unsigned int interrupt_id(const struct serial *s)
 {
@@ -163,6 +183,10 @@ static uint32_t serial_in(struct pio_device *dev, unsigned int offset, unsigned 
 	uint8_t value = 0;
 
 	(void)size;
+	if (offset != UART_LSR)
+		s->polls = 0;
+	else if (s->polls < POLLS)
+		s->polls++;
 	switch (offset) {
 	case UART_RX:
 		value = s->lcr & UART_LCR_DLAB ? s->divisor[0] : pop_in(s);
@@ -194,6 +218,7 @@ static uint32_t serial_in(struct pio_device *dev, unsigned int offset, unsigned 
 		break;
 	}
 	update_line(s);
+	ask_for_input(s);
 	return value;
 }
 
@@ -218,6 +243,7 @@ static void serial_out(struct pio_device *dev, unsigned int offset, unsigned int
 	uint8_t byte = (uint8_t)value;
 
 	(void)size;
+	s->polls = 0;
 	switch (offset) {
 	case UART_TX:
 		if (s->lcr & UART_LCR_DLAB)
@@ -251,6 +277,7 @@ static void serial_out(struct pio_device *dev, unsigned int offset, unsigned int
 		break;
 	}
 	update_line(s);
+	ask_for_input(s);
 }
 
 /**
@@ -290,30 +317,27 @@ void serial_free(struct serial *s)
 	free(s);
 }
 
-/** serial_room() - how many bytes the receiver takes now */
-unsigned int serial_room(struct serial *s)
-{
-	unsigned int room;
-
-	pthread_mutex_lock(&s->dev.lock);
-	room = IN_SIZE - s->in_count;
-	pthread_mutex_unlock(&s->dev.lock);
-	return room;
-}
-
 /**
  * serial_receive() - hand typed bytes to the guest
  * @s: the device
  * @data: the bytes
- * @len: how many, at most serial_room()
+ * @len: how many
+ *
+ * Return: how many it took; machine_notify() tells when it may take more.
  */
-void serial_receive(struct serial *s, const uint8_t *data, unsigned int len)
+unsigned int serial_receive(struct serial *s, const uint8_t *data, unsigned int len)
 {
+	unsigned int took = 0;
+
 	pthread_mutex_lock(&s->dev.lock);
-	while (len--)
-		push_in(s, *data++);
-	update_line(s);
+	if (listening(s)) {
+		while (took < len && s->in_count < IN_SIZE)
+			push_in(s, data[took++]);
+		update_line(s);
+	}
+	s->hungry = took < len;
 	pthread_mutex_unlock(&s->dev.lock);
+	return took;
 }
 
 /**
