@@ -302,6 +302,7 @@ void lm_cpuid_filter(struct kvm_cpuid_entry2 *e)
 /* ---- what is offered ---- */
 
 static u32 lm_offered[ARRAY_SIZE(lm_words)];
+static u64 lm_efer_unknown;
 
 static void lm_cpuid_host(struct kvm_cpuid_entry2 *e, u32 leaf, u32 sub)
 {
@@ -310,6 +311,36 @@ static void lm_cpuid_host(struct kvm_cpuid_entry2 *e, u32 leaf, u32 sub)
 	e->index = sub;
 	cpuid_count(leaf, sub, &e->eax, &e->ebx, &e->ecx, &e->edx);
 	lm_cpuid_filter(e);
+}
+
+/* Without any CPUID set, as small clients leave it, the vCPU may use what the module offers. */
+static bool lm_may(struct lm_vcpu *vcpu, unsigned int feature)
+{
+	return vcpu && vcpu->x86.cpuid ? lm_cpuid_has(vcpu, feature) : lm_cpuid_offers(feature);
+}
+
+/* Reserved bits of EFER for a vCPU, or for any (NULL). */
+static u64 lm_efer_bits(struct lm_vcpu *vcpu)
+{
+	u64 known = 0;
+
+	if (lm_may(vcpu, X86_FEATURE_SYSCALL))
+		known |= EFER_SCE;
+	if (lm_may(vcpu, X86_FEATURE_LM))
+		known |= EFER_SCE | EFER_LME | EFER_LMA;
+	if (lm_may(vcpu, X86_FEATURE_NX))
+		known |= EFER_NX;
+	if (lm_may(vcpu, X86_FEATURE_FXSR_OPT))
+		known |= EFER_FFXSR;
+	return ~known;
+}
+
+/**
+ * lm_efer_reserved_host - bits of EFER that user space may not set either
+ */
+u64 lm_efer_reserved_host(void)
+{
+	return lm_efer_unknown;
 }
 
 /**
@@ -329,6 +360,7 @@ void lm_cpuid_setup(void)
 		lm_cpuid_host(&e, w->leaf, w->sub);
 		lm_offered[i] = *lm_reg(&e, w->reg);
 	}
+	lm_efer_unknown = lm_efer_bits(NULL);
 }
 
 static int lm_word_of(unsigned int feature)
@@ -626,18 +658,14 @@ static void lm_derive_cr(struct lm_vcpu *vcpu)
 				 X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE |
 				 X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT);
 	for (i = 0; i < ARRAY_SIZE(lm_cr4_features); i++)
-		if (lm_cpuid_has(vcpu, lm_cr4_features[i].feature))
+		if (lm_may(vcpu, lm_cr4_features[i].feature))
 			x->cr4_reserved &= ~lm_cr4_features[i].bit;
-
-	x->efer_reserved = ~0ull;
-	if (lm_cpuid_has(vcpu, X86_FEATURE_SYSCALL))
-		x->efer_reserved &= ~(u64)EFER_SCE;
-	if (x->has_long)
-		x->efer_reserved &= ~(u64)(EFER_SCE | EFER_LME | EFER_LMA);
-	if (x->has_nx)
-		x->efer_reserved &= ~(u64)EFER_NX;
-	if (lm_cpuid_has(vcpu, X86_FEATURE_FXSR_OPT))
-		x->efer_reserved &= ~(u64)EFER_FFXSR;
+	/* these come with state that is switched only if the vCPU has it */
+	if (!x->has_xsave)
+		x->cr4_reserved |= X86_CR4_OSXSAVE;
+	if (!x->has_pku)
+		x->cr4_reserved |= X86_CR4_PKE;
+	x->efer_reserved = lm_efer_bits(vcpu);
 }
 
 static void lm_derive_spec(struct lm_vcpu *vcpu)
@@ -689,13 +717,13 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 	x->has_rdtscp = lm_cpuid_has(vcpu, X86_FEATURE_RDTSCP) ||
 			lm_cpuid_has(vcpu, X86_FEATURE_RDPID);
 	x->has_pcid = lm_cpuid_has(vcpu, X86_FEATURE_PCID);
-	x->has_nx = lm_cpuid_has(vcpu, X86_FEATURE_NX);
-	x->has_1g = lm_cpuid_has(vcpu, X86_FEATURE_GBPAGES);
-	x->has_long = lm_cpuid_has(vcpu, X86_FEATURE_LM);
+	x->has_nx = lm_may(vcpu, X86_FEATURE_NX);
+	x->has_1g = lm_may(vcpu, X86_FEATURE_GBPAGES);
+	x->has_long = lm_may(vcpu, X86_FEATURE_LM);
 	x->has_smep = lm_cpuid_has(vcpu, X86_FEATURE_SMEP);
 	x->has_smap = lm_cpuid_has(vcpu, X86_FEATURE_SMAP);
 	x->has_pku = lm_cpuid_has(vcpu, X86_FEATURE_PKU);
-	x->has_pse36 = lm_cpuid_has(vcpu, X86_FEATURE_PSE36);
+	x->has_pse36 = lm_may(vcpu, X86_FEATURE_PSE36);
 	x->has_tsc_adjust = lm_cpuid_has(vcpu, X86_FEATURE_TSC_ADJUST);
 
 	/* "Auth…" of AuthenticAMD, "Hygo…" of HygonGenuine */

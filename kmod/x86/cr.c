@@ -194,7 +194,7 @@ int lm_write_efer(struct lm_vcpu *vcpu, u64 val, bool host)
 	u64 old = lm_efer(vcpu);
 
 	val = (val & ~(u64)EFER_LMA) | (old & EFER_LMA);
-	if (val & vcpu->x86.efer_reserved)
+	if (val & (host ? lm_efer_reserved_host() : vcpu->x86.efer_reserved))
 		return 1;
 	if (!host && (lm_cr0(vcpu) & X86_CR0_PG) && ((val ^ old) & EFER_LME))
 		return 1;
@@ -379,7 +379,8 @@ static bool lm_sregs_valid(struct lm_vcpu *vcpu, const struct kvm_sregs *s)
 {
 	const struct lm_x86 *x = &vcpu->x86;
 
-	if (!lm_cr0_valid(s->cr0) || (s->cr4 & x->cr4_reserved) || (s->efer & x->efer_reserved))
+	if (!lm_cr0_valid(s->cr0) || (s->cr4 & x->cr4_reserved) ||
+	    (s->efer & lm_efer_reserved_host()))
 		return false;
 	if ((s->efer & EFER_LME) && (s->cr0 & X86_CR0_PG)) {
 		if (!(s->cr4 & X86_CR4_PAE) || !(s->efer & EFER_LMA))

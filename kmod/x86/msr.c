@@ -40,6 +40,7 @@
 #define MSR_AMD_HSAVE_PA	0xc0010117
 
 #define HWCR_MC_STATUS_WR	BIT_ULL(18)
+#define HWCR_TSC_FREQ_SEL	BIT_ULL(24)	/* the TSC counts at the rate of P0 */
 
 /* ARCH_CAPABILITIES: statements of immunity that hold for a guest as well. */
 #define LM_ARCH_CAPS	(ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA | \
@@ -596,7 +597,7 @@ static int lm_hwcr_write(struct lm_x86 *x, u64 val)
 {
 	/* flush filter, IGNNE, TLB cache: switches of hardware that is not there */
 	val &= ~(u64)(BIT(6) | BIT(8) | BIT(3));
-	if (val & ~HWCR_MC_STATUS_WR)
+	if (val & ~(HWCR_MC_STATUS_WR | HWCR_TSC_FREQ_SEL))
 		return 1;
 	x->hwcr = val;
 	return 0;

@@ -115,7 +115,7 @@ static void lm_reset_power_on(struct lm_vcpu *vcpu)
 			   (vcpu->id == vcpu->vm->bsp_id ? MSR_IA32_APICBASE_BSP : 0);
 	x->tsc_aux = 0;
 	x->spec_ctrl = 0;
-	x->hwcr = 0;
+	x->hwcr = BIT_ULL(24);		/* the TSC counts at the rate of P0, or Linux complains */
 	x->misc_enable = MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL;
 	x->mtrr_def = 0;
 	memset(x->mtrr_fixed, 0, sizeof(x->mtrr_fixed));

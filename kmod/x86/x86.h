@@ -111,6 +111,7 @@ bool lm_cpuid_pv(struct lm_vcpu *vcpu, unsigned int feature);	/* KVM_FEATURE_* a
 /* X86_FEATURE_* that the guest sees and the module offers; slow */
 bool lm_cpuid_has(struct lm_vcpu *vcpu, unsigned int feature);
 void lm_cpuid_setup(void);
+u64 lm_efer_reserved_host(void);
 bool lm_cpuid_offers(unsigned int feature);		/* X86_FEATURE_* that any guest may have */
 /* host's leaf → what the module offers of it */
 void lm_cpuid_filter(struct kvm_cpuid_entry2 *e);
