@@ -222,7 +222,8 @@ static int replace(struct lm_x_state *s, unsigned int seg, u64 ea, void *old, co
 	if (!locked || !ops->cmpxchg)
 		return ops->write(s->ctx, la, new, bytes, 0);
 	memcpy(before, old, bytes);
-	ret = ops->cmpxchg(s->ctx, la, old, new, bytes);
+	/* In brackets, since the kernel has a macro of that name. */
+	ret = (*ops->cmpxchg)(s->ctx, la, old, new, bytes);
 	if (!ret && memcmp(before, old, bytes))
 		return -1;
 	return ret;

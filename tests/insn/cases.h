@@ -331,6 +331,10 @@ static const char *check_strings(void)
 	REQUIRE(RUN("\xf3\x6d") == LM_X_OK && lm_m.ins == 1 && lm_m.gpr[LM_RCX] == 8);
 	REQUIRE(lm_m.gpr[LM_RDI] == 0x840 && lm_m.mem[0x83f] == 2);
 	REQUIRE(RUN("\xf3\x6d") == LM_X_OK && lm_m.ins == 2 && !lm_m.ctx.again);
+	m_reset();
+	lm_m.gpr[LM_RCX] = 40;
+	lm_m.gpr[LM_RDI] = 0x8000;		/* no memory there */
+	REQUIRE(RUN("\xf3\x6d") == LM_X_NEED && !lm_m.ins && lm_m.gpr[LM_RCX] == 40);
 	/* a single step is due after each iteration */
 	m_reset();
 	lm_m.ctx.batch = 100;

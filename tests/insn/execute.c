@@ -461,6 +461,8 @@ static void randomize(u8 *code, struct lm_insn *insn)
 static u64 undefined_flags(const struct lm_insn *insn)
 {
 	switch (insn->id) {
+	case LM_OP_ROL ... LM_OP_RCR:
+		return emulated ? 0x800 : 0;	/* TCG keeps OF where the count is a full turn */
 	case LM_OP_MUL:
 	case LM_OP_IMUL1:
 	case LM_OP_IMUL:
