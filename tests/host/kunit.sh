@@ -3,6 +3,7 @@
 # The KUnit suites: they run when lamina.ko or lamina-*.ko is loaded, and leave
 # their results in debugfs.
 # kernel: debug
+# host: --append loglevel=7
 # kunit: yes
 # timeout: 400
 
