@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The KVM API as raw ioctls, with right and wrong arguments; the memory of a
+# guest while the host swaps, splits, merges, moves and copies it.
+# host: --smp 2 --mem 1G
+# add: tests/api/build/lmapi
+# add: tests/api/build/lmmem
+# kernel: default debug
+# timeout: 500
+
+. tests/lib.sh
+
+# QEMU 7.2 lets a guest's XSETBV change the host's XCR0: hide XSAVE there.
+set --
+case $(cat /sys/class/dmi/id/product_version 2>/dev/null) in
+*-[1-7].*) set -- --no-xsave ;;
+esac
+tests/api/build/lmapi "$@" || :
+
+# Something to swap to.
+modprobe zram 2>/dev/null &&
+	echo 256M >/sys/block/zram0/disksize &&
+	mkswap /dev/zram0 >/dev/null &&
+	swapon /dev/zram0
+case $(uname -r) in
+*-debug) set -- "$@" --size 16 --seconds 5 ;;
+*) set -- "$@" --size 32 --seconds 4 ;;
+esac
+tests/api/build/lmmem "$@" || :
+swapoff /dev/zram0 2>/dev/null
+:
