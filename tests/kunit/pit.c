@@ -84,6 +84,7 @@ static void lm_pit_test_latch(struct kunit *test)
 		udelay(200);
 		lm_test_out(v, 0x43, 0x80);	/* ignored: one is latched */
 		a = lm_pit_read16(v, 0x42);
+		lm_test_out(v, 0x43, 0x80);	/* unlatched bytes are of two moments */
 		b = lm_pit_read16(v, 0x42);
 		lm_test_out(v, 0x43, 0x80);
 		c = lm_pit_read16(v, 0x42);
