@@ -165,7 +165,7 @@ static int lm_fault_resolve(const struct lm_fault *f, int level, u64 *leaf)
 		f->vcpu->mem.need_wait = true;
 		return LM_NEED;
 	}
-	smp_rmb();
+	smp_rmb();	/* pairs with lm_inv_end(): counted out after the host's change */
 	if (!lm_walk_host(mem, vm->mm, f->hva, &hp))
 		return lm_fault_need(f);
 	write = lm_host_writable(&hp);

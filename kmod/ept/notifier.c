@@ -183,7 +183,7 @@ static void lm_mn_release(struct mmu_notifier *mn, struct mm_struct *mm)
 	struct lm_mem *mem = &z.vm->mem;
 
 	WRITE_ONCE(mem->dead, true);
-	smp_mb();
+	smp_mb();	/* no thread of the mm is left; before the last look at the leaves all the same */
 	lm_zap_range(&z, 0, lm_level_pages(mem->levels + 1));
 	lm_zap_finish(&z);
 }

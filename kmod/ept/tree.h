@@ -166,7 +166,7 @@ static inline bool lm_inv_covers(struct lm_mem *mem, unsigned long start, unsign
 {
 	if (likely(!READ_ONCE(mem->inv_count)))
 		return false;
-	smp_rmb();
+	smp_rmb();	/* pairs with lm_inv_begin(): the range is written before the count */
 	return start < READ_ONCE(mem->inv_end) && end > READ_ONCE(mem->inv_start);
 }
 
