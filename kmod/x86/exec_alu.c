@@ -17,8 +17,10 @@ static u64 flags_of_ax(u32 ax)
 
 /* dst = dst OP src, with the carry flag of cf going in. @m is the operand's size modifier. */
 #define ALU2(op, m) do { \
+	u32 ax; \
 	asm volatile("btl $0, %k[cf]\n\t" op " %" m "[s], %" m "[d]\n\t" FLAGS_TO_AX \
 		     : [d] "+r" (d), "=&a" (ax) : [s] "r" (src), [cf] "r" (cf) : "cc"); \
+	fl = flags_of_ax(ax); \
 } while (0)
 
 #define ALU2_SIZES(op) do { \
@@ -34,8 +36,10 @@ static u64 flags_of_ax(u32 ax)
 
 /* Shifts take their count in CL, double shifts a second source besides. */
 #define SHIFT(op, m) do { \
+	u32 ax; \
 	asm volatile("btl $0, %k[cf]\n\t" op " %%cl, %" m "[d]\n\t" FLAGS_TO_AX \
 		     : [d] "+r" (d), "=&a" (ax) : "c" (count), [cf] "r" (cf) : "cc"); \
+	fl = flags_of_ax(ax); \
 } while (0)
 
 #define SHIFT_SIZES(op) do { \
@@ -50,8 +54,10 @@ static u64 flags_of_ax(u32 ax)
 } while (0)
 
 #define SHIFT2(op, m) do { \
+	u32 ax; \
 	asm volatile(op " %%cl, %" m "[s], %" m "[d]\n\t" FLAGS_TO_AX \
 		     : [d] "+r" (d), "=&a" (ax) : [s] "r" (src), "c" (count) : "cc"); \
+	fl = flags_of_ax(ax); \
 } while (0)
 
 #define SHIFT2_SIZES(op) do { \
@@ -66,7 +72,8 @@ static u64 flags_of_ax(u32 ax)
 /* One of ADD … CMP, TEST. Gives the result and replaces the arithmetic flags. */
 static u64 alu2(unsigned int id, u64 d, u64 src, unsigned int bytes, u64 *flags)
 {
-	u32 cf = *flags & FL_CF, ax = 0;
+	u32 cf = *flags & FL_CF;
+	u64 fl;
 
 	switch (id) {
 	case LM_OP_ADD:
@@ -96,7 +103,7 @@ static u64 alu2(unsigned int id, u64 d, u64 src, unsigned int bytes, u64 *flags)
 	default:
 		ALU2_SIZES("test");
 	}
-	*flags = (*flags & ~(u64)FL_ARITH) | flags_of_ax(ax);
+	*flags = (*flags & ~(u64)FL_ARITH) | fl;
 	return d;
 }
 
@@ -117,8 +124,8 @@ u64 lm_x_cmp_flags(u64 flags, u64 a, u64 b, unsigned int bytes)
 static u64 shift(unsigned int id, u64 d, u64 src, unsigned int bytes, u64 *flags)
 {
 	u8 count = src & (bytes == 8 ? 63 : 31);
-	u64 changed = FL_ARITH;
-	u32 cf = *flags & FL_CF, ax = 0;
+	u64 changed = FL_ARITH, fl;
+	u32 cf = *flags & FL_CF;
 
 	if (!count)
 		return d;
@@ -146,14 +153,14 @@ static u64 shift(unsigned int id, u64 d, u64 src, unsigned int bytes, u64 *flags
 	default:
 		SHIFT_SIZES("shl");
 	}
-	*flags = (*flags & ~changed) | (flags_of_ax(ax) & changed);
+	*flags = (*flags & ~changed) | (fl & changed);
 	return d;
 }
 
 static u64 shift_double(unsigned int id, u64 d, u64 src, u64 n, unsigned int bytes, u64 *flags)
 {
 	u8 count = n & (bytes == 8 ? 63 : 31);
-	u32 ax = 0;
+	u64 fl;
 
 	if (!count)
 		return d;
@@ -161,7 +168,7 @@ static u64 shift_double(unsigned int id, u64 d, u64 src, u64 n, unsigned int byt
 		SHIFT2_SIZES("shld");
 	else
 		SHIFT2_SIZES("shrd");
-	*flags = (*flags & ~(u64)FL_ARITH) | flags_of_ax(ax);
+	*flags = (*flags & ~(u64)FL_ARITH) | fl;
 	return d;
 }
 
@@ -412,7 +419,7 @@ static int exec_mul(struct lm_x_state *s, bool sign)
 		hi = bytes == 8 ? (u64)(p >> 64) : (u64)p >> bytes * 8;
 		set_overflow(s, p != lm_x_sign(lo, bytes));
 	} else {
-		unsigned __int128 p = (unsigned __int128)acc * src;
+		__uint128_t p = (__uint128_t)acc * src;
 
 		lo = p;
 		hi = bytes == 8 ? (u64)(p >> 64) : (u64)p >> bytes * 8;
