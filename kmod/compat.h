@@ -40,13 +40,7 @@ static __always_inline bool lm_task_work_pending(void)
 	return READ_ONCE(current_thread_info()->flags) & XFER_TO_GUEST_MODE_WORK;
 }
 
-struct lm_vcpu;
-
-/* Serve it; 0 or -EINTR.  The function takes a vCPU for KVM's other architectures only. */
-static inline int lm_task_work(struct lm_vcpu *vcpu)
-{
-	return xfer_to_guest_mode_handle_work(NULL);
-}
+int lm_task_work(void);
 
 static inline void lm_send_reschedule(int cpu)
 {

@@ -165,7 +165,7 @@ static int lm_outside(struct lm_vcpu *vcpu)
 		if (signal_pending(current))
 			return -EINTR;
 		if (lm_task_work_pending()) {
-			r = lm_task_work(vcpu);
+			r = lm_task_work();
 			if (r)
 				return r;
 		}
@@ -265,6 +265,10 @@ static int lm_inside(struct lm_vcpu *vcpu)
 	}
 	while (r == LM_DONE)
 		r = lm_enter_once(vcpu);
+	/* An interrupt that the guest ended by its flag must not keep it asleep. */
+	if (unlikely(vcpu->x86.pv_eoi_pending) && r != LM_NEED && lm_pv_eoi_sync(vcpu) == LM_NEED &&
+	    r == LM_HALT)
+		r = LM_NEED;
 	lm_section_leave(vcpu);
 	return r;
 }
@@ -304,7 +308,7 @@ static void lm_show_run(struct lm_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 
 	run->if_flag = !!(lm_rflags(vcpu) & X86_EFLAGS_IF);
-	run->cr8 = vcpu->lapic ? lm_lapic_tpr(vcpu) : vcpu->x86.cr8;
+	run->cr8 = lm_read_cr8(vcpu);
 	run->apic_base = vcpu->x86.apic_base_msr;
 	run->flags = 0;
 	run->ready_for_interrupt_injection = !vcpu->lapic && lm_events_irq_ready(vcpu);
@@ -328,8 +332,10 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 			put_task_struct(vcpu->task);
 		vcpu->task = get_task_struct(current);
 	}
-	if (!vcpu->lapic)
+	if (!vcpu->lapic) {
 		vcpu->x86.cr8 = READ_ONCE(run->cr8) & 15;
+		set_bit(LM_REQ_EVENT, &vcpu->requests);	/* request_interrupt_window may be new */
+	}
 	run->exit_reason = KVM_EXIT_UNKNOWN;
 	if (READ_ONCE(run->immediate_exit) && !vcpu->retry)
 		r = -EINTR;

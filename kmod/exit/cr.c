@@ -105,7 +105,7 @@ static void lm_cr_read(struct lm_vcpu *vcpu, const struct lm_cr_access *a)
 		val = lm_cr4(vcpu);
 		break;
 	default:
-		val = vcpu->lapic ? lm_lapic_tpr(vcpu) : vcpu->x86.cr8;
+		val = lm_read_cr8(vcpu);
 		break;
 	}
 	lm_set_gpr(vcpu, a->gpr, val);

@@ -394,7 +394,8 @@ struct lm_pit *lm_pit_create(struct lm_vm *vm, bool speaker)
 	lm_hrtimer_setup(&pit->hrt, lm_pit_expired, HRTIMER_MODE_ABS_HARD);
 	for (n = 0; n < 3; n++) {
 		pit->ch[n].mode = n == 0 ? 0 : 3;
-		pit->ch[n].gate = n != 2;
+		/* Without port 0x61 nobody could raise the gate of channel 2. */
+		pit->ch[n].gate = n != 2 || !speaker;
 		pit->ch[n].rw_mode = LM_PIT_WORD0;
 		pit->ch[n].read_state = LM_PIT_WORD0;
 		pit->ch[n].write_state = LM_PIT_WORD0;

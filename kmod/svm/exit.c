@@ -234,6 +234,18 @@ static __always_inline void svm_flush(struct lm_vcpu *vcpu)
 		c->tlb_control = SVM_TLB_ASID;
 }
 
+/* What the guest reads as CR8 (15.21.2). */
+static void svm_set_tpr(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	u64 tpr = lm_read_cr8(vcpu);
+
+	if (likely((hw->vmcb->c.vintr & SVM_V_TPR) == tpr))
+		return;
+	hw->vmcb->c.vintr = (hw->vmcb->c.vintr & ~SVM_V_TPR) | tpr;
+	hw->clean &= ~SVM_CLEAN_TPR;
+}
+
 void lm_svm_enter(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
@@ -246,6 +258,7 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 		svm_inject(vcpu);
 	if (unlikely(vcpu->want_irq_window != !!(c->vintr & SVM_V_IRQ)))
 		svm_set_window(vcpu);
+	svm_set_tpr(vcpu);
 	svm_nmi_prepare(vcpu);
 	svm_flush(vcpu);
 	vmcb->s.rax = vcpu->st.gpr[LM_RAX];
@@ -263,7 +276,8 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 	vcpu->st.gpr[LM_RSP] = vmcb->s.rsp;
 	vcpu->st.rip = vmcb->s.rip;
 	vcpu->st.rflags = vmcb->s.rflags;
-	vcpu->valid = LM_S_RIP | LM_S_RSP | LM_S_RFLAGS;
+	vcpu->st.shadow = c->int_state & SVM_INT_SHADOW ? LM_SHADOW_STI : LM_SHADOW_NONE;
+	vcpu->valid = LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW;
 
 	svm_translate(vcpu, c, vmcb->s.rip);
 	if (unlikely(c->exit_int_info & LM_EV_VALID) && vcpu->exit.kind != LM_EXIT_FAIL_ENTRY)

@@ -66,6 +66,7 @@ int lm_svm_vcpu_init(struct lm_vcpu *vcpu)
 	c->vintr = SVM_V_INTR_MASKING;
 	c->np = SVM_NP_ENABLE;
 	c->n_cr3 = __sme_set(virt_to_phys(vcpu->vm->mem.root));
+	lm_svm_tsc(vcpu);
 	lm_svm_update(vcpu);
 	return 0;
 
@@ -95,7 +96,8 @@ void lm_svm_vcpu_free(struct lm_vcpu *vcpu)
  * the CPU runs without; the selective intercept sees every write that changes
  * more than TS and MP (15.9).  While CD or NW are set as the guest believes,
  * its reads must be answered too.  CR4 is watched since it holds bits that the
- * guest's CPUID may lack; CR3 is the guest's alone.
+ * guest's CPUID may lack; CR3 is the guest's alone.  CR8
+ * is the LAPIC's TPR: reads find it in V_TPR.
  */
 void lm_svm_update(struct lm_vcpu *vcpu)
 {

@@ -276,8 +276,11 @@ static void lm_prepare_irq(struct lm_vcpu *vcpu)
 {
 	int vector;
 
-	if (lm_next_irq(vcpu) < 0)
+	if (lm_next_irq(vcpu) < 0) {
+		if (!vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window))
+			vcpu->want_irq_window = true;
 		return;
+	}
 	if (vcpu->inject || vcpu->ev.inflight || !lm_irq_allowed(vcpu)) {
 		vcpu->want_irq_window = true;
 		return;

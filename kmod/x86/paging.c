@@ -168,7 +168,8 @@ static bool lm_pte_reserved(const struct lm_vcpu *vcpu, const struct lm_pt_walk 
 	if (level >= 4)
 		bad |= PT_PS;
 	else if (level == 3 && w->top == 3)
-		bad |= GENMASK_ULL(8, 5) | PT_W | PT_U | GENMASK_ULL(63, 52);
+		/* bits 8:5 too by the manual, but CPUs that walk it like any other set A there */
+		bad |= GENMASK_ULL(8, 7) | PT_W | PT_U | GENMASK_ULL(63, 52);
 	else if (level == 3 && (pte & PT_PS))
 		bad |= vcpu->x86.has_1g ? GENMASK_ULL(29, 13) : PT_PS;
 	else if (level == 2 && (pte & PT_PS))
