@@ -37,8 +37,8 @@ clean() {
 }
 
 # MAINTAINERS is not ours to keep; macros that make one line of a table or a list
-# of arguments cannot stand in parentheses.
-everywhere=FILE_PATH_CHANGES,COMPLEX_MACRO
+# of arguments cannot stand in parentheses. The check for camel case litters.
+everywhere=FILE_PATH_CHANGES,COMPLEX_MACRO,CAMELCASE
 # Rules about the kernel's own macros, which other programs do not have.
 elsewhere=$everywhere,VOLATILE,SPLIT_STRING,ENOSYS,AVOID_EXTERNS,ARRAY_SIZE
 elsewhere=$elsewhere,PREFER_DEFINED_ATTRIBUTE_MACRO,MACRO_WITH_FLOW_CONTROL
