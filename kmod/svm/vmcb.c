@@ -113,7 +113,9 @@ void lm_svm_update(struct lm_vcpu *vcpu)
 	c->exceptions = BIT(18) | BIT(17) | BIT(6) | BIT(1);
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		c->exceptions |= BIT(3);
-	c->misc1 = SVM_I1_INTR | SVM_I1_NMI | SVM_I1_SMI | SVM_I1_INIT | SVM_I1_CR0_SEL |
+	/* The windows' intercepts are enter()'s. */
+	c->misc1 = (c->misc1 & (SVM_I1_VINTR | SVM_I1_IRET)) |
+		   SVM_I1_INTR | SVM_I1_NMI | SVM_I1_SMI | SVM_I1_INIT | SVM_I1_CR0_SEL |
 		   SVM_I1_RDPMC | SVM_I1_CPUID | SVM_I1_INVD | SVM_I1_HLT | SVM_I1_INVLPGA |
 		   SVM_I1_IOIO | SVM_I1_MSR | SVM_I1_TASK | SVM_I1_SHUTDOWN;
 	c->misc2 = SVM_I2_VMRUN | SVM_I2_VMMCALL | SVM_I2_VMLOAD | SVM_I2_VMSAVE |
