@@ -315,11 +315,18 @@ static void race_overtaken(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t_leaf_pfn(t, GFN + 2), T_PFN + 0x999);
 }
 
+static void hook_see_claim(struct t_vm *t)
+{
+	t->seen = t_leaf(t, GFN + 2).val;
+}
+
+/* Another vCPU got as far as its own claim. */
 static void hook_overtaking_claim(struct t_vm *t)
 {
 	hook_invalidate(t);
-	/* Another vCPU is in the middle of its own fault. */
-	WRITE_ONCE(*t_leaf(t, GFN + 2).entry, LM_PENDING | 1ull << LM_PENDING_SHIFT);
+	t_hook(t, hook_see_claim, 0);
+	t_fault(t, 1, GFN + 2, true);
+	WRITE_ONCE(*t_leaf(t, GFN + 2).entry, t->seen);
 }
 
 /* Two claims of one leaf differ: the first vCPU must not fill the second's. */
@@ -331,10 +338,11 @@ static void race_claims(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN, false), (int)LM_DONE);
 	t_hook(t, hook_overtaking_claim, 0);
 	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 2, true), (int)LM_AGAIN);
-	KUNIT_EXPECT_EQ(test, t_leaf(t, GFN + 2).val, LM_PENDING | 1ull << LM_PENDING_SHIFT);
+	KUNIT_EXPECT_TRUE(test, lm_entry_pending(&t->vm.mem, t->seen));
+	KUNIT_EXPECT_EQ(test, t_leaf(t, GFN + 2).val, t->seen);
 	/* Who meets another's claim lets it be. */
 	KUNIT_EXPECT_EQ(test, t_fault(t, 0, GFN + 2, true), (int)LM_DONE);
-	KUNIT_EXPECT_EQ(test, t_leaf(t, GFN + 2).val, LM_PENDING | 1ull << LM_PENDING_SHIFT);
+	KUNIT_EXPECT_EQ(test, t_leaf(t, GFN + 2).val, t->seen);
 	t_inv_start(t, 0, 512);
 	t_inv_end(t);
 }

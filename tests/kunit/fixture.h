@@ -30,6 +30,7 @@ struct t_vm {
 	void (*hook)(struct t_vm *t);
 	int hook_skip;		/* host walks before the hook runs, once */
 	int flushes;
+	u64 seen;		/* for hooks to leave something for the test */
 };
 
 static inline bool t_host(struct lm_mem *mem, unsigned long hva, struct lm_host_page *hp)

@@ -481,6 +481,7 @@ static void lm_lapic_test_timer(struct kunit *test)
 	KUNIT_EXPECT_GE(test, lm_count_for(v, 50, 0xe2, test), 2u);
 	/* a period of one count does not storm the host */
 	lm_test_apic_write(v, APIC_TMICT, 1);
+	KUNIT_EXPECT_GE(test, v->lapic->timer.period, (u64)LM_TIMER_MIN_NS);
 	KUNIT_EXPECT_LE(test, lm_count_for(v, 20, 0xe2, test), 120u);
 	lm_test_apic_write(v, APIC_SPIV, 0xff);
 	lm_test_serve(v);

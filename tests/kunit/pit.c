@@ -202,6 +202,7 @@ static void lm_pit_test_irq(struct kunit *test)
 	KUNIT_EXPECT_LE(test, lm_pit_ticks(v, 20), 1u);
 	KUNIT_EXPECT_EQ(test, lm_pit_reinject(t->vm, &drop), 0);
 	lm_pit_load16(v, 0x40, 1);
+	KUNIT_EXPECT_GE(test, t->vm->irq.pit->period, (u64)LM_TIMER_MIN_NS);
 	KUNIT_EXPECT_LE(test, lm_pit_ticks(v, 20), 120u);
 }
 
