@@ -133,9 +133,21 @@ bool lm_lapic_take_sipi(struct lm_vcpu *vcpu, u8 *vector)
 	return true;
 }
 
+/**
+ * lm_lapic_init_sipi_pending() - is there a reason to call the two above?
+ * @vcpu: the vCPU
+ *
+ * Guests send two start-up messages; the second finds a processor that runs, waits
+ * for none and must not be woken by it.
+ *
+ * Return: true for an INIT, and for a start-up message that is waited for.
+ */
 bool lm_lapic_init_sipi_pending(struct lm_vcpu *vcpu)
 {
-	return vcpu->lapic && atomic_read(&vcpu->lapic->init_sipi);
+	int pending = vcpu->lapic ? atomic_read(&vcpu->lapic->init_sipi) : 0;
+
+	return (pending & LM_INIT_PENDING) ||
+	       (pending && READ_ONCE(vcpu->mp_state) == KVM_MP_STATE_INIT_RECEIVED);
 }
 
 /* ---- destinations ---- */

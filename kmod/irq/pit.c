@@ -87,14 +87,14 @@ static void lm_pit_pulse(struct lm_pit *pit)
 	raw_spin_unlock_irqrestore(&pit->lock, flags);
 }
 
-static bool lm_pit_tick(struct lm_pit *pit)
+/* So many periods ended.  Returns whether the guest gets an interrupt now. */
+static bool lm_pit_tick(struct lm_pit *pit, u64 n)
 {
 	bool pulse;
 
 	if (!pit->reinject)
 		return true;
-	if (pit->pending < LM_PIT_MAX_PENDING)
-		pit->pending++;
+	pit->pending = min_t(u64, pit->pending + n, LM_PIT_MAX_PENDING);
 	pulse = pit->acked;
 	pit->acked = false;
 	return pulse;
@@ -110,13 +110,15 @@ static enum hrtimer_restart lm_pit_expired(struct hrtimer *hrt)
 	raw_spin_lock_irqsave(&pit->lock, flags);
 	/* Stopped, or started anew, while this call waited for the lock? */
 	if (pit->armed && !hrtimer_is_queued(hrt)) {
-		pulse = lm_pit_tick(pit);
+		u64 n = 1;
+
 		if (pit->period) {
-			hrtimer_forward_now(hrt, ns_to_ktime(pit->period));
+			n = hrtimer_forward_now(hrt, ns_to_ktime(pit->period));
 			restart = HRTIMER_RESTART;
 		} else {
 			pit->armed = false;
 		}
+		pulse = lm_pit_tick(pit, n);
 	}
 	raw_spin_unlock_irqrestore(&pit->lock, flags);
 	if (pulse)

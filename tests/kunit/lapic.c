@@ -187,6 +187,8 @@ static void lm_lapic_test_init_sipi_nmi(struct kunit *test)
 
 	KUNIT_EXPECT_FALSE(test, lm_lapic_init_sipi_pending(v));
 	lm_send(t, APIC_DM_STARTUP, 2);
+	KUNIT_EXPECT_FALSE(test, lm_lapic_init_sipi_pending(v));	/* it runs */
+	v->mp_state = KVM_MP_STATE_INIT_RECEIVED;
 	KUNIT_EXPECT_TRUE(test, lm_lapic_init_sipi_pending(v));
 	/* An INIT makes an older start-up message void. */
 	lm_send(t, APIC_DM_INIT | APIC_INT_LEVELTRIG | APIC_INT_ASSERT, 2);
