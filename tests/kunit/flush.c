@@ -9,7 +9,9 @@
  * or of another VM's page, is what must never happen.  The mutations at the end
  * show that the model would notice.
  */
+#include <linux/delay.h>
 #include <linux/prandom.h>
+#include <linux/smp.h>
 
 #include "ept/flush.h"
 #include "fixture.h"
@@ -225,11 +227,51 @@ static void counts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->flushes, 2);
 }
 
+static struct {
+	struct lm_vcpu *vcpu;
+	bool begun, over;
+} t_section;
+
+/* A handler on another CPU, with interrupts off as in a section. */
+static void t_handler(void *unused)
+{
+	smp_store_mb(t_section.vcpu->cpu, smp_processor_id());
+	WRITE_ONCE(t_section.begun, true);
+	mdelay(20);
+	WRITE_ONCE(t_section.over, true);
+	smp_store_release(&t_section.vcpu->cpu, -1);
+}
+
+/* A flush returns after what ran in a section has finished. */
+static void waits(struct kunit *test)
+{
+	struct t_vm *t = test->priv;
+	unsigned int cpu;
+
+	migrate_disable();
+	cpu = cpumask_any_but(cpu_online_mask, smp_processor_id());
+	if (cpu < nr_cpu_ids) {
+		t_section.vcpu = t->vcpu[1];
+		t_section.begun = false;
+		t_section.over = false;
+		KUNIT_EXPECT_EQ(test, smp_call_function_single(cpu, t_handler, NULL, false), 0);
+		while (!READ_ONCE(t_section.begun))
+			cpu_relax();
+		KUNIT_EXPECT_FALSE(test, READ_ONCE(t_section.over));
+		lm_flush_all(&t->vm);
+		KUNIT_EXPECT_TRUE(test, READ_ONCE(t_section.over));
+	}
+	migrate_enable();
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "one CPU");
+}
+
 static struct kunit_case flush_cases[] = {
 	KUNIT_CASE(never_stale),
 	KUNIT_CASE(mutations),
 	KUNIT_CASE(answers),
 	KUNIT_CASE(counts),
+	KUNIT_CASE(waits),
 	{}
 };
 
