@@ -7,6 +7,7 @@
 #define LM_TEST_IRQ_VM_H
 
 #include <kunit/test.h>
+#include <linux/math64.h>
 #include <linux/slab.h>
 #include <asm/tsc.h>
 
@@ -29,7 +30,10 @@ static inline void lm_test_cpuid(struct kunit *test, struct lm_vcpu *v)
 	c->entry[0].ecx = BIT(21) | BIT(24);
 	v->x86.cpuid = c;
 	v->x86.index_basic[1] = 1;
+	/* ns = cycles * 10^6 / kHz, as pvclock_scale_delta() takes it */
 	v->x86.tsc_khz = tsc_khz;
+	v->x86.tsc_shift = 1;
+	v->x86.tsc_mul = div_u64(1000000ull << 31, tsc_khz);
 }
 
 static inline struct lm_irq_vm *lm_test_irq_vm(struct kunit *test, unsigned int nr)
