@@ -47,6 +47,7 @@ void lm_inv_end(struct lm_mem *mem)
 {
 	spin_lock(&mem->inv_lock);
 	if (!WARN_ON_ONCE(!mem->inv_count))
+		/* After the host's change; pairs with lm_fault_resolve(). */
 		smp_store_release(&mem->inv_count, mem->inv_count - 1);
 	spin_unlock(&mem->inv_lock);
 	if (wq_has_sleeper(&mem->inv_wait))

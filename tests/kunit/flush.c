@@ -235,10 +235,12 @@ static struct {
 /* A handler on another CPU, with interrupts off as in a section. */
 static void t_handler(void *unused)
 {
+	/* As lm_section_enter() and lm_section_leave() do. */
 	smp_store_mb(t_section.vcpu->cpu, smp_processor_id());
 	WRITE_ONCE(t_section.begun, true);
 	mdelay(20);
 	WRITE_ONCE(t_section.over, true);
+	/* As above. */
 	smp_store_release(&t_section.vcpu->cpu, -1);
 }
 
