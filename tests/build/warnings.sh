@@ -14,7 +14,10 @@ silent() {
 		diag "$output"
 		return
 	}
-	unlike "$test_name" "$output" '(warning|error):'
+	# Sparse also complains of the kernel's own inline functions.
+	unlike "$test_name" "$(printf '%s\n' "$output" |
+		grep -vE '^/usr/src/linux-headers-[^:]*/include/[^:]*: warning: cast truncates')" \
+		'(warning|error):'
 }
 
 found=''

@@ -56,9 +56,8 @@ GUEST(cpuid_out_of_range, 0, 1)
 	/* AMD: zeros; Intel: the highest basic leaf */
 	cpuid(0, 0, max);
 	cpuid(max[0] + 1, 0, r);
-	if (INFO->vendor == 'A') {
+	if (INFO->vendor == 'A')
 		CHECK_EQ(r[0] | r[1] | r[2] | r[3], 0);
-	}
 	cpuid(0x80001234, 0, r);
 	if (INFO->vendor == 'A')
 		CHECK_EQ(r[0] | r[1] | r[2] | r[3], 0);
@@ -214,7 +213,7 @@ static u64 pv_ns(volatile struct pvti *t)
 		BARRIER();
 		d = rdtsc() - t->tsc;
 		d = t->shift < 0 ? d >> -t->shift : d << t->shift;
-		ns = t->ns + (u64)((unsigned __int128)d * t->mul >> 32);
+		ns = t->ns + (u64)((__uint128_t)d * t->mul >> 32);
 		BARRIER();
 	} while ((v & 1) || v != t->version);
 	return ns;

@@ -64,11 +64,11 @@ int wait_for(volatile u64 *p, u64 want, u32 n)
 {
 	u64 end = rdtsc() + ms(n);
 
-	while (*p != want)
+	while (*p != want) {
 		if (rdtsc() > end)
 			return 0;
-		else
-			cpu_relax();
+		cpu_relax();
+	}
 	return 1;
 }
 
