@@ -20,6 +20,9 @@ static __always_inline void lm_backend_##op(struct lm_vcpu *vcpu)	\
 	static_call(lm_op_##op)(vcpu);					\
 }
 
+void lm_op_get(struct lm_vcpu *vcpu, u32 groups);
+DECLARE_STATIC_CALL(lm_op_get, lm_op_get);
+
 LM_BACKEND_CALL(load)
 LM_BACKEND_CALL(unload)
 LM_BACKEND_CALL(enter)

@@ -179,8 +179,12 @@ struct lm_exit {
 	u8 kind;
 	u8 insn_len;
 	u8 nr_bytes;
-	u8 bytes[15];
+	bool single;		/* the executor: npf.gpa is where the memory operand is */
 	u32 code;
+	union {
+		u8 bytes[16];
+		u64 words[2];
+	};
 	union {
 		struct {
 			u16 port;
@@ -258,7 +262,6 @@ enum lm_request {
 	LM_REQ_CLOCK,		/* write the guest's pvclock page */
 	LM_REQ_STEAL,		/* write the steal time area */
 	LM_REQ_LAPIC,		/* INIT or SIPI arrived */
-	LM_REQ_UNHALT,		/* PV unhalt: wake although no interrupt is pending */
 	LM_REQ_TRIPLE_FAULT,
 	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
@@ -292,12 +295,14 @@ struct lm_vcpu {
 	u8 inject_len;			/* (s) instruction length for a soft event */
 	bool want_irq_window;		/* (s) exit when an interrupt can be taken */
 	bool want_nmi_window;		/* (s) */
+	bool entry_work;		/* (s) the next entry has an event or another window to set */
 
 	unsigned long requests;		/* (a) enum lm_request */
 	int cpu;			/* (s) the CPU whose section holds us, else -1; others read */
 	int last_cpu;			/* (s) the CPU of the last section */
 	u32 mp_state;			/* (v) KVM_MP_STATE_*; others read */
 	struct rcuwait wait;		/* halted here */
+	bool pv_unhalted;		/* the next HLT ends at once; any thread sets it */
 	u64 halt_poll_ns;		/* (v) current adaptive window */
 	struct {
 		unsigned long hva;
@@ -357,6 +362,7 @@ struct lm_caps {
 };
 
 extern struct lm_caps lm_caps;
+extern bool lm_debug_dump;
 
 /**
  * struct lm_backend - the only door between a vendor and the rest
@@ -456,6 +462,15 @@ static __always_inline void lm_set_gpr(struct lm_vcpu *vcpu, unsigned int n, u64
 static inline u8 lm_cpl(struct lm_vcpu *vcpu)
 {
 	return (lm_seg(vcpu, LM_SS)->attr & LM_SEG_DPL) >> LM_SEG_DPL_SHIFT;
+}
+
+/* Forget the instruction in progress: the vCPU does not go on from there. */
+static inline void lm_io_abandon(struct lm_vcpu *vcpu)
+{
+	vcpu->io.nr = 0;
+	vcpu->io.pending = false;
+	vcpu->retry = false;
+	vcpu->exit.nr_bytes = 0;
 }
 
 /* ---- run.c ---- */

@@ -15,6 +15,7 @@
 #include <linux/namei.h>
 #include <linux/reboot.h>
 #include <linux/static_call.h>
+#include <linux/string.h>
 #include <linux/syscore_ops.h>
 #include <linux/uaccess.h>
 #include <asm/msr.h>
@@ -29,6 +30,9 @@
 static bool dev_kvm;
 module_param(dev_kvm, bool, 0444);
 MODULE_PARM_DESC(dev_kvm, "also provide /dev/kvm");
+bool lm_debug_dump;
+module_param_named(debug_dump, lm_debug_dump, bool, 0644);
+MODULE_PARM_DESC(debug_dump, "write the vCPU's control block to the log when an entry fails");
 static bool count_guest;
 module_param(count_guest, bool, 0444);
 MODULE_PARM_DESC(count_guest, "count the cycles that guests themselves ran (debugfs)");
@@ -42,6 +46,7 @@ DEFINE_PER_CPU(u64, lm_host_tsc_aux);
 DEFINE_PER_CPU(bool, lm_cpu_is_on);
 DEFINE_PER_CPU(struct lm_vcpu *, lm_current);
 
+DEFINE_STATIC_CALL_NULL(lm_op_get, lm_op_get);
 DEFINE_STATIC_CALL_NULL(lm_op_load, lm_op_load);
 DEFINE_STATIC_CALL_NULL(lm_op_unload, lm_op_unload);
 DEFINE_STATIC_CALL_NULL(lm_op_enter, lm_op_enter);
@@ -85,7 +90,11 @@ static void lm_cpu_on(void *unused)
 /* A section may be loaded around us, in its window: it leaves soon, ask again. */
 static void lm_cpu_off(void *again)
 {
-	if (this_cpu_read(lm_current)) {
+	struct lm_vcpu *vcpu = this_cpu_read(lm_current);
+
+	if (vcpu) {
+		if (lm_stopping)
+			lm_request(vcpu, LM_REQ_STOP);
 		atomic_set(again, 1);
 		return;
 	}
@@ -103,7 +112,13 @@ static void lm_all_cpus_off(void)
 	} while (atomic_read(&again));
 }
 
-/* Is a module of that name loaded?  There is no call for this that modules may use. */
+/*
+ * Hypervisors that may own the CPU, and which of them are loaded: looked up once
+ * at load, where /sys is the loader's, and followed by the module notifier.
+ */
+static const char *const lm_other_names[] = { "kvm_amd", "kvm_intel", "vboxdrv", "vmmon" };
+static unsigned long lm_others;		/* one bit a name, under lm_hw_lock */
+
 static bool lm_module_loaded(const char *name)
 {
 	struct path path;
@@ -116,15 +131,20 @@ static bool lm_module_loaded(const char *name)
 	return true;
 }
 
-static const char *lm_other_hypervisor(void)
+static void lm_find_others(void)
 {
-	static const char *const names[] = { "kvm_amd", "kvm_intel", "vboxdrv", "vmmon" };
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(names); i++)
-		if (lm_module_loaded(names[i]))
-			return names[i];
-	return NULL;
+	mutex_lock(&lm_hw_lock);
+	for (i = 0; i < ARRAY_SIZE(lm_other_names); i++)
+		if (lm_module_loaded(lm_other_names[i]))
+			__set_bit(i, &lm_others);
+	mutex_unlock(&lm_hw_lock);
+}
+
+static const char *lm_other_hypervisor(void)
+{
+	return lm_others ? lm_other_names[__ffs(lm_others)] : NULL;
 }
 
 /**
@@ -262,18 +282,28 @@ static struct notifier_block lm_reboot_nb = {
 	.notifier_call = lm_reboot,
 };
 
-/* KVM must not come up beside a running guest: ASIDs and VMXON have no owner to ask. */
+/* Another hypervisor must not come up beside a running guest: ASIDs have no owner to ask. */
 static int lm_module_event(struct notifier_block *nb, unsigned long state, void *data)
 {
 	const struct module *mod = data;
+	int i = match_string(lm_other_names, ARRAY_SIZE(lm_other_names), mod->name);
+	int r = NOTIFY_DONE;
 
-	if (state != MODULE_STATE_COMING ||
-	    (strcmp(mod->name, "kvm_amd") && strcmp(mod->name, "kvm_intel")))
+	if (i < 0)
 		return NOTIFY_DONE;
-	if (!READ_ONCE(lm_hw_users))
-		return NOTIFY_DONE;
-	pr_err("%s refused: Lamina's guests are running\n", mod->name);
-	return notifier_from_errno(-EBUSY);
+	mutex_lock(&lm_hw_lock);
+	if (state == MODULE_STATE_GOING) {
+		__clear_bit(i, &lm_others);
+	} else if (state == MODULE_STATE_COMING) {
+		if (lm_hw_users) {
+			pr_err("%s refused: Lamina's guests are running\n", mod->name);
+			r = notifier_from_errno(-EBUSY);
+		} else {
+			__set_bit(i, &lm_others);
+		}
+	}
+	mutex_unlock(&lm_hw_lock);
+	return r;
 }
 
 static struct notifier_block lm_module_nb = {
@@ -429,6 +459,7 @@ static int lm_find_backend(void)
 
 static void lm_bind_backend(void)
 {
+	static_call_update(lm_op_get, lm_backend->get);
 	static_call_update(lm_op_load, lm_backend->load);
 	static_call_update(lm_op_unload, lm_backend->unload);
 	static_call_update(lm_op_enter, lm_backend->enter);
@@ -484,6 +515,7 @@ static int __init lm_init(void)
 	r = register_module_notifier(&lm_module_nb);
 	if (r)
 		goto reboot;
+	lm_find_others();
 	r = lm_register_devices();
 	if (r)
 		goto notifier;

@@ -7,6 +7,7 @@
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <asm/cpufeature.h>
+#include <asm/nospec-branch.h>
 #include <asm/msr.h>
 
 #include "lamina.h"
@@ -33,4 +34,18 @@ void lm_mitigate_enter(struct lm_vcpu *vcpu)
 	this_cpu_write(lm_last_vm, vcpu->vm->id);
 	if (static_branch_unlikely(&lm_ibpb))
 		wrmsrl(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+}
+
+/**
+ * lm_mitigate_leave - the guest's predictions must not steer its VMM either
+ * @vcpu: the vCPU whose section ends; interrupts off
+ *
+ * VMSCAPE: the kernel does the IBPB itself when this thread goes to user space.
+ */
+void lm_mitigate_leave(struct lm_vcpu *vcpu)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
 }

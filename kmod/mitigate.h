@@ -6,5 +6,6 @@ struct lm_vcpu;
 
 void lm_mitigate_setup(void);
 void lm_mitigate_enter(struct lm_vcpu *vcpu);
+void lm_mitigate_leave(struct lm_vcpu *vcpu);
 
 #endif

@@ -8,6 +8,7 @@
  *     lm_inside            the section: requests, enter, handle, again
  *     lm_mem_need          may sleep: fault in what a handler asked for
  */
+#include <linux/interrupt.h>
 #include <linux/kvm_para.h>
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
@@ -31,7 +32,7 @@ MODULE_PARM_DESC(halt_poll_ns, "longest poll of a halted vCPU before it sleeps, 
 
 void lm_state_get(struct lm_vcpu *vcpu, u32 groups)
 {
-	lm_backend->get(vcpu, groups);
+	static_call(lm_op_get)(vcpu, groups);
 }
 
 /**
@@ -74,11 +75,11 @@ void lm_kick(struct lm_vcpu *vcpu)
 /* Has a vCPU that does not run a reason to? */
 static bool lm_runnable(struct lm_vcpu *vcpu)
 {
-	if (test_bit(LM_REQ_UNHALT, &vcpu->requests))
-		return true;
 	if (vcpu->lapic && lm_lapic_init_sipi_pending(vcpu))
 		return true;
-	return vcpu->mp_state == KVM_MP_STATE_HALTED && lm_events_runnable(vcpu);
+	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
+		return false;
+	return READ_ONCE(vcpu->pv_unhalted) || lm_events_runnable(vcpu);
 }
 
 static bool lm_halt_poll(struct lm_vcpu *vcpu)
@@ -146,7 +147,8 @@ void lm_vcpu_take_init_sipi(struct lm_vcpu *vcpu)
 		WRITE_ONCE(vcpu->mp_state, vcpu->id == vcpu->vm->bsp_id ?
 			   KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED);
 	}
-	if (vcpu->mp_state != KVM_MP_STATE_INIT_RECEIVED || !lm_lapic_take_sipi(vcpu, &vector))
+	/* One that nobody waits for is dropped (SDM vol. 3, 10.4.4.1). */
+	if (!lm_lapic_take_sipi(vcpu, &vector) || vcpu->mp_state != KVM_MP_STATE_INIT_RECEIVED)
 		return;
 	lm_need_state(vcpu, LM_S_CS);
 	cs->sel = vector << 8;
@@ -175,7 +177,7 @@ static int lm_outside(struct lm_vcpu *vcpu)
 			return 0;
 		lm_halt(vcpu);
 		if (vcpu->mp_state == KVM_MP_STATE_HALTED && lm_runnable(vcpu)) {
-			clear_bit(LM_REQ_UNHALT, &vcpu->requests);
+			WRITE_ONCE(vcpu->pv_unhalted, false);
 			WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
 			set_bit(LM_REQ_EVENT, &vcpu->requests);
 		}
@@ -212,7 +214,6 @@ static int lm_serve(struct lm_vcpu *vcpu)
 			return r;
 		}
 	}
-	clear_bit(LM_REQ_UNHALT, &vcpu->requests);
 	/* Last, and the entry follows: what it chose to inject has left the controllers. */
 	return test_bit(LM_REQ_EVENT, &vcpu->requests) ? lm_events_prepare(vcpu) : LM_DONE;
 }
@@ -221,7 +222,7 @@ static int lm_enter_once(struct lm_vcpu *vcpu)
 {
 	int r;
 
-	if (unlikely(lm_task_work_pending()))
+	if (unlikely(lm_task_work_pending() || local_softirq_pending()))
 		return LM_AGAIN;
 	if (unlikely(READ_ONCE(vcpu->requests))) {
 		r = lm_serve(vcpu);
@@ -259,13 +260,20 @@ static int lm_inside(struct lm_vcpu *vcpu)
 		r = lm_handle_exit(vcpu);
 		if (r == LM_NEED)
 			vcpu->retry = true;
+		if (unlikely(r == LM_NEED))
+			vcpu->retry = true;
 		/* An answer was brought in with immediate_exit: the guest does not go on. */
 		if (r == LM_DONE && READ_ONCE(vcpu->run->immediate_exit))
 			r = -EINTR;
+		if (r == LM_DONE && vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
+			r = LM_AGAIN;
 	}
 	while (r == LM_DONE)
 		r = lm_enter_once(vcpu);
-	/* An interrupt that the guest ended by its flag must not keep it asleep. */
+	/*
+	 * An interrupt that the guest ended by its flag must not keep it asleep.  If
+	 * the flag's page is away, the HLT ends at once: it may for any reason.
+	 */
 	if (unlikely(vcpu->x86.pv_eoi_pending) && r != LM_NEED && lm_pv_eoi_sync(vcpu) == LM_NEED &&
 	    r == LM_HALT)
 		r = LM_NEED;
@@ -292,6 +300,9 @@ static int lm_loop(struct lm_vcpu *vcpu)
 		case LM_AGAIN:
 			break;
 		case LM_USER:
+			/* SVM leaves the save area undefined (APM vol. 2, 15.14.3). */
+			if (vcpu->run->exit_reason == KVM_EXIT_SHUTDOWN)
+				lm_x86_reset(vcpu, true);
 			return 0;
 		default:
 			return r;
@@ -343,8 +354,9 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 		r = vcpu->retry ? 0 : lm_outside(vcpu);
 	if (!r)
 		r = lm_loop(vcpu);
-	if (r)
-		vcpu->retry = false;	/* RIP is still on the instruction: it exits again */
+	/* RIP is still on the instruction: it exits again, unless devices have answered already. */
+	if (r && !vcpu->io.nr)
+		vcpu->retry = false;
 	if (r == -EINTR)
 		run->exit_reason = KVM_EXIT_INTR;
 	vcpu->stat.user_exits++;

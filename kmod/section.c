@@ -4,6 +4,7 @@
  * host must find again afterwards.  Each _enter has its _leave; nothing between
  * them sleeps.  Interrupts are off but in the vendor's window().
  */
+#include <linux/bottom_half.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -121,9 +122,12 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 {
 	int cpu;
 
+	/* Softirqs want the FPU, which is ours: they wait until the section is left. */
+	local_bh_disable();
 	local_irq_disable();
 	if (unlikely(!this_cpu_read(lm_cpu_is_on))) {
 		local_irq_enable();
+		local_bh_enable();
 		return -EIO;
 	}
 	this_cpu_write(lm_current, vcpu);
@@ -158,12 +162,14 @@ void lm_section_leave(struct lm_vcpu *vcpu)
 	lm_backend_unload(vcpu);
 	/* All reads and writes of guest memory come before others may see us gone. */
 	smp_store_release(&vcpu->cpu, -1);
+	lm_mitigate_leave(vcpu);
 	lm_tsc_leave(vcpu);
 	lm_tsc_aux_leave(vcpu);
 	lm_dr_leave(vcpu);
 	lm_fpu_leave(vcpu);
 	this_cpu_write(lm_current, NULL);
 	local_irq_enable();
+	local_bh_enable();
 }
 
 /**
@@ -172,7 +178,14 @@ void lm_section_leave(struct lm_vcpu *vcpu)
  */
 void lm_section_window(struct lm_vcpu *vcpu)
 {
+	bool dr = vcpu->dr_loaded || this_cpu_read(lm_host_dr.active);
+
+	/* The host may change its breakpoints meanwhile, and they watch what runs then. */
+	if (unlikely(dr))
+		lm_dr_leave(vcpu);
 	lm_backend_window(vcpu);
+	if (unlikely(dr || hw_breakpoint_active()))
+		lm_dr_enter(vcpu);
 	/* Between two exits no RCU reader of ours is left: a quiescent state. */
 	if (!context_tracking_enabled_this_cpu())
 		rcu_virt_note_context_switch(smp_processor_id());

@@ -47,6 +47,9 @@ static int lm_set_regs(struct lm_vcpu *vcpu, const struct kvm_regs *regs)
 {
 	u64 *g = vcpu->st.gpr;
 
+	/* What was in progress is of the old place; at the same one it goes on. */
+	if (regs->rip != lm_rip(vcpu))
+		lm_io_abandon(vcpu);
 	g[LM_RAX] = regs->rax;
 	g[LM_RBX] = regs->rbx;
 	g[LM_RCX] = regs->rcx;

@@ -70,6 +70,7 @@ static int lm_exit_hlt(struct lm_vcpu *vcpu)
 static int lm_exit_window(struct lm_vcpu *vcpu)
 {
 	vcpu->want_irq_window = false;
+	vcpu->entry_work = true;
 	set_bit(LM_REQ_EVENT, &vcpu->requests);
 	if (vcpu->lapic || !READ_ONCE(vcpu->run->request_interrupt_window) ||
 	    vcpu->ev.user_irq >= 0)
@@ -127,7 +128,8 @@ static int lm_exit_fail_entry(struct lm_vcpu *vcpu)
 	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 	vcpu->run->fail_entry.hardware_entry_failure_reason = vcpu->exit.reason;
 	vcpu->run->fail_entry.cpu = raw_smp_processor_id();
-	lm_backend->dump(vcpu);
+	if (lm_debug_dump)
+		lm_backend->dump(vcpu);
 	return LM_USER;
 }
 

@@ -14,8 +14,9 @@ static u64 lm_hc_kick(struct lm_vcpu *vcpu, u32 apic_id)
 	struct lm_vcpu *v = lm_vcpu_by_apic_id(vcpu->vm, apic_id);
 
 	if (v) {
-		lm_request(v, LM_REQ_UNHALT);
-		lm_kick(v);
+		WRITE_ONCE(v->pv_unhalted, true);
+		smp_mb();		/* pairs with set_current_state() in lm_halt() */
+		lm_wake(v);
 	}
 	return 0;
 }

@@ -27,11 +27,49 @@ unsigned int lm_insn_mode(struct lm_vcpu *vcpu)
 	return (cs & LM_SEG_DB ? LM_MODE_32 : LM_MODE_16) | amd;
 }
 
+/* Others keep changing the guest's page table under us: NEED nothing but a turn later. */
+static void lm_come_back(struct lm_vcpu *vcpu)
+{
+	vcpu->mem.need_tables = true;
+}
+
 /* A fault while reading the instruction itself. */
 static int lm_fetch_fault(struct lm_vcpu *vcpu)
 {
 	lm_inject_pf(vcpu, vcpu->x86.fault_addr, vcpu->x86.fault_error);
 	return LM_AGAIN;
+}
+
+/*
+ * Bytes at RIP into vcpu->exit, up to 15.  LM_DONE; LM_NEED; LM_FAULT or LM_USER
+ * if something is in the way after those (at least one) that are there; LM_AGAIN
+ * if a fault was queued, since there are none.
+ */
+static int lm_insn_fetch(struct lm_vcpu *vcpu, unsigned int mode)
+{
+	struct lm_exit *e = &vcpu->exit;
+	u64 linear = lm_rip(vcpu);
+	unsigned int got;
+	int r;
+
+	if ((mode & LM_MODE_MASK) != LM_MODE_64)
+		linear = (u32)(linear + lm_seg(vcpu, LM_CS)->base);
+	if (likely(lm_fetch_quick(vcpu, linear, e->words))) {
+		e->nr_bytes = LM_INSN_MAX;
+		return LM_DONE;
+	}
+	r = lm_fetch(vcpu, linear, e->bytes, LM_INSN_MAX, &got);
+	if (r == LM_AGAIN) {
+		lm_come_back(vcpu);
+		r = LM_NEED;
+	}
+	if (r == LM_NEED)
+		return r;
+	if (!got)
+		return r == LM_FAULT ? lm_fetch_fault(vcpu) :
+		       lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	e->nr_bytes = got;
+	return r;
 }
 
 /**
@@ -46,31 +84,25 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn)
 {
 	struct lm_exit *e = &vcpu->exit;
 	unsigned int mode = lm_insn_mode(vcpu);
-	unsigned int got;
-	u64 linear;
-	int r;
+	bool fetched = !e->nr_bytes;
+	int r = LM_DONE;
 
-	if (!e->nr_bytes) {
-		linear = lm_rip(vcpu);
-		if ((mode & LM_MODE_MASK) != LM_MODE_64)
-			linear = (u32)(linear + lm_seg(vcpu, LM_CS)->base);
-		r = lm_fetch(vcpu, linear, e->bytes, sizeof(e->bytes), &got);
-		if (r == LM_NEED)
+	if (fetched) {
+		r = lm_insn_fetch(vcpu, mode);
+		if (r == LM_NEED || !e->nr_bytes)
 			return r;
-		if (!got)
-			return r == LM_FAULT ? lm_fetch_fault(vcpu) :
-			       lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
-		e->nr_bytes = got;
-	} else {
-		r = LM_DONE;
 	}
-
 	switch (lm_insn_decode(insn, e->bytes, e->nr_bytes, mode)) {
 	case LM_INSN_OK:
 		return LM_DONE;
 	case LM_INSN_MORE:
 		if (r == LM_FAULT)
 			return lm_fetch_fault(vcpu);
+		/* The CPU may hand over too few, at the end of a page: read them ourselves. */
+		if (!fetched) {
+			e->nr_bytes = 0;
+			return lm_insn_at_rip(vcpu, insn);
+		}
 		fallthrough;
 	case LM_INSN_UNKNOWN:
 		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
@@ -83,6 +115,53 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn)
 	}
 }
 
+/* The length if the bytes are what the exit was for, without a prefix; else 0. */
+static unsigned int lm_plain_len(const struct lm_exit *e)
+{
+	u64 w = e->words[0];
+
+	switch (e->kind) {
+	case LM_EXIT_CPUID:
+		return (u16)w == 0xa20f ? 2 : 0;
+	case LM_EXIT_MSR:
+		return (u16)w == 0x320f || (u16)w == 0x300f ? 2 : 0;
+	case LM_EXIT_HLT:
+		return (u8)w == 0xf4 ? 1 : 0;
+	case LM_EXIT_HYPERCALL:
+		return (w & 0xffffff) == 0xd9010f || (w & 0xffffff) == 0xc1010f ? 3 : 0;
+	default:
+		return 0;
+	}
+}
+
+/**
+ * lm_insn_len - length of the instruction that exited
+ * @vcpu: in its section
+ *
+ * Return: the length, or -(LM_NEED, LM_USER, LM_AGAIN) as lm_insn_at_rip() answers
+ */
+int lm_insn_len(struct lm_vcpu *vcpu)
+{
+	struct lm_exit *e = &vcpu->exit;
+	struct lm_insn insn;
+	int r;
+
+	if (likely(e->insn_len))
+		return e->insn_len;
+	if (!e->nr_bytes) {
+		r = lm_insn_fetch(vcpu, lm_insn_mode(vcpu));
+		if (r == LM_NEED || !e->nr_bytes)
+			return -r;
+	}
+	if (e->nr_bytes >= 3) {
+		r = lm_plain_len(e);
+		if (r)
+			return r;
+	}
+	r = lm_insn_at_rip(vcpu, &insn);
+	return r ? -r : insn.len;
+}
+
 /**
  * lm_advance - an instruction of @len bytes is done
  * @vcpu: in its section
@@ -92,21 +171,24 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn)
  */
 void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
 {
-	u64 rip = lm_rip(vcpu) + len;
+	struct lm_state *st = &vcpu->st;
+	u64 rip;
 
+	lm_need_state(vcpu, LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW);
+	rip = st->rip + len;
 	/* Outside 64-bit mode RIP has 32 bits; a wrap shows in the carry alone. */
-	if (unlikely((rip ^ (rip - len)) >> 32) &&
-	    (lm_insn_mode(vcpu) & LM_MODE_MASK) != LM_MODE_64)
+	if (unlikely((rip ^ st->rip) >> 32) && (lm_insn_mode(vcpu) & LM_MODE_MASK) != LM_MODE_64)
 		rip = (u32)rip;
-	lm_set_rip(vcpu, rip);
-	if (unlikely(vcpu->st.shadow) || unlikely(!(vcpu->valid & LM_S_SHADOW))) {
-		vcpu->st.shadow = LM_SHADOW_NONE;
+	st->rip = rip;
+	vcpu->dirty |= LM_S_RIP;
+	if (unlikely(st->shadow)) {
+		st->shadow = LM_SHADOW_NONE;
 		lm_mark_state(vcpu, LM_S_SHADOW);
 	}
-	if (unlikely(lm_rflags(vcpu) & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
-		if (vcpu->st.rflags & X86_EFLAGS_TF)
+	if (unlikely(st->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
+		if (st->rflags & X86_EFLAGS_TF)
 			lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
-		lm_set_rflags(vcpu, vcpu->st.rflags & ~X86_EFLAGS_RF);
+		lm_set_rflags(vcpu, st->rflags & ~X86_EFLAGS_RF);
 	}
 }
 
@@ -121,16 +203,10 @@ void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
  */
 int lm_skip_insn(struct lm_vcpu *vcpu)
 {
-	unsigned int len = vcpu->exit.insn_len;
+	int len = lm_insn_len(vcpu);
 
-	if (unlikely(!len)) {
-		struct lm_insn insn;
-		int r = lm_insn_at_rip(vcpu, &insn);
-
-		if (r)
-			return r;
-		len = insn.len;
-	}
+	if (unlikely(len <= 0))
+		return -len;
 	lm_advance(vcpu, len);
 	return LM_DONE;
 }
@@ -153,6 +229,9 @@ static int lm_x_result(struct lm_exec_ctx *ctx, int r, u64 linear, u32 error)
 		return LM_X_FAULT;
 	case LM_USER:
 		return LM_X_USER;
+	case LM_AGAIN:
+		lm_come_back(ctx->vcpu);
+		return LM_X_NEED;
 	default:
 		return LM_X_UNKNOWN;
 	}
@@ -185,20 +264,32 @@ static int lm_x_piece(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int byt
 	return lm_io_access(vcpu, gpa, buf, bytes, write, false);
 }
 
+/*
+ * The CPU has walked the guest's table for the access that exited: with a single
+ * memory operand it is this one, if it lies at the same place in its page.
+ */
+static u64 lm_x_known_gpa(struct lm_vcpu *vcpu, u64 la)
+{
+	return vcpu->exit.single && offset_in_page(la ^ vcpu->exit.npf.gpa) == 0 ?
+	       vcpu->exit.npf.gpa : 0;
+}
+
 static int lm_x_linear(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int bytes,
 		       bool write, unsigned int flags)
 {
 	struct lm_vcpu *vcpu = ctx->vcpu;
 	u32 access = lm_x_access(vcpu, ctx, flags, write);
 	unsigned int first = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(la));
-	u64 gpa, gpa2 = 0;
+	u64 gpa = lm_x_known_gpa(vcpu, la), gpa2 = 0;
 	u32 error;
 	int r;
 
-	r = lm_walk(vcpu, la, access, &gpa, &error);
-	if (r)
-		return lm_x_result(ctx, r, la, error);
-	if (first < bytes) {
+	if (!gpa) {
+		r = lm_walk(vcpu, la, access, &gpa, &error);
+		if (r)
+			return lm_x_result(ctx, r, la, error);
+	}
+	if (unlikely(first < bytes)) {
 		r = lm_walk(vcpu, la + first, access, &gpa2, &error);
 		if (r)
 			return lm_x_result(ctx, r, la + first, error);
@@ -209,8 +300,17 @@ static int lm_x_linear(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int 
 				return lm_x_result(ctx, r, la, 0);
 		}
 	}
+	if (likely(first == bytes))
+		return lm_x_result(ctx, lm_x_piece(vcpu, gpa, buf, bytes, write, flags), la, 0);
+	/* The half that is a device goes first: memory is written only when it has answered. */
+	if (write && lm_gpa_is_ram(vcpu, gpa, true) && !lm_gpa_is_ram(vcpu, gpa2, true)) {
+		r = lm_x_piece(vcpu, gpa2, buf ? buf + first : NULL, bytes - first, write, flags);
+		if (!r)
+			r = lm_x_piece(vcpu, gpa, buf, first, write, flags);
+		return lm_x_result(ctx, r, la, 0);
+	}
 	r = lm_x_piece(vcpu, gpa, buf, first, write, flags);
-	if (!r && first < bytes)
+	if (!r)
 		r = lm_x_piece(vcpu, gpa2, buf ? buf + first : NULL, bytes - first, write, flags);
 	return lm_x_result(ctx, r, la, 0);
 }
@@ -327,6 +427,14 @@ static const struct lm_exec_ops lm_exec_ops = {
 	.vec_write = lm_x_vec_write,
 };
 
+/* Touches no memory but its one operand: no stack, no table, no second address. */
+static bool lm_op_single(u8 id)
+{
+	return (id >= LM_OP_ADD && id <= LM_OP_CMP) || (id >= LM_OP_TEST && id <= LM_OP_IMUL3) ||
+	       (id >= LM_OP_MOV && id <= LM_OP_MOVNTI) || (id >= LM_OP_BT && id <= LM_OP_BTC) ||
+	       id == LM_OP_XCHG || id == LM_OP_XADD || id == LM_OP_CMPXCHG;
+}
+
 /* Registers, RIP and flags as the executor left them. */
 static void lm_emulate_commit(struct lm_vcpu *vcpu, const struct lm_exec_ctx *ctx)
 {
@@ -360,6 +468,8 @@ int lm_emulate(struct lm_vcpu *vcpu)
 	r = lm_insn_at_rip(vcpu, &insn);
 	if (r)
 		return r == LM_AGAIN ? LM_DONE : r;
+	vcpu->exit.single = vcpu->exit.kind == LM_EXIT_NPF && !vcpu->exit.npf.table &&
+			    (insn.flags & LM_INSN_MEM) && lm_op_single(insn.id);
 	lm_need_state(vcpu, LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW);
 	ctx.rip = vcpu->st.rip;
 	ctx.rflags = vcpu->st.rflags;

@@ -50,7 +50,7 @@ static int lm_io_one(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int byt
 		io->cursor++;
 		return LM_DONE;
 	}
-	if (WARN_ON_ONCE(io->nr == ARRAY_SIZE(io->frag)))
+	if (io->nr == ARRAY_SIZE(io->frag))
 		return -EIO;
 	if (port) {
 		if (write)

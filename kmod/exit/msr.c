@@ -25,18 +25,12 @@ int lm_exit_msr(struct lm_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->st.gpr;
 	u32 msr = gpr[LM_RCX];
-	unsigned int len = vcpu->exit.insn_len;
-	u64 val;
+	int len = lm_insn_len(vcpu);
+	u64 val = 0;
 	int r;
 
-	if (!len) {
-		struct lm_insn insn;
-
-		r = lm_insn_at_rip(vcpu, &insn);
-		if (r)
-			return r == LM_AGAIN ? LM_DONE : r;
-		len = insn.len;
-	}
+	if (unlikely(len <= 0))
+		return -len == LM_AGAIN ? LM_DONE : -len;
 	if (vcpu->exit.msr.write) {
 		val = (u32)gpr[LM_RAX] | gpr[LM_RDX] << 32;
 		r = lm_msr_write(vcpu, msr, val, false);

@@ -323,6 +323,7 @@ static u32 lm_lapic_read(struct lm_lapic *l, unsigned int off)
 static void lm_tpr_write(struct lm_lapic *l, u8 val)
 {
 	lm_reg_set(l, APIC_TASKPRI, val);
+	l->vcpu->x86.cr8 = val >> 4;
 	lm_lapic_recheck(l);
 }
 
@@ -630,6 +631,7 @@ void lm_lapic_reset(struct lm_vcpu *vcpu, bool init)
 		lm_lapic_derive(l);
 	}
 	lm_lapic_clear(l);
+	vcpu->x86.cr8 = 0;
 }
 
 /**
@@ -730,6 +732,7 @@ int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s)
 	for (i = 0; i < ARRAY_SIZE(copied); i++)
 		lm_reg_set(l, copied[i], r[copied[i] / 4]);
 	lm_reg_set(l, APIC_TASKPRI, r[APIC_TASKPRI / 4] & 0xff);
+	l->vcpu->x86.cr8 = (r[APIC_TASKPRI / 4] & 0xff) >> 4;
 	lm_reg_set(l, APIC_LDR, r[APIC_LDR / 4] & GENMASK(31, 24));
 	lm_reg_set(l, APIC_DFR, r[APIC_DFR / 4] | GENMASK(27, 0));
 	lm_reg_set(l, APIC_SPIV, r[APIC_SPIV / 4] & LM_SPIV_BITS);

@@ -85,6 +85,9 @@ SYM_FUNC_START(lm_svm_vmrun)
 	movq	15*8(%rdi), %r15
 	movq	7*8(%rdi), %rdi
 
+	/* CPU buffers hold the host's data (TSA); touches no register. */
+	VM_CLEAR_CPU_BUFFERS
+
 	/*
 	 * With V_INTR_MASKING it is the host's IF that decides whether a
 	 * physical interrupt ends the guest's run (15.21.1).  GIF is 0, so
@@ -118,6 +121,9 @@ SYM_FUNC_START(lm_svm_vmrun)
 
 	/* The guest's return predictions must not steer the host. */
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
+
+	/* Nor its branch predictions the returns (Retbleed, SRSO): before the first RET. */
+	UNTRAIN_RET
 
 	/* Nothing of the guest stays in registers for speculation to use. */
 	xorl	%ecx, %ecx

@@ -2,8 +2,10 @@
 /*
  * Enter the guest and translate its exit to the neutral one.
  */
+#include <uapi/asm/debugreg.h>
 #include <asm/msr.h>
 #include <asm/processor-flags.h>
+#include <asm/trapnr.h>
 
 #include "../lamina.h"
 #include "../ept/flush.h"
@@ -59,7 +61,7 @@ static void svm_exit_npf(struct lm_exit *e, const struct svm_control *c)
 	e->npf.table = info & BIT_ULL(33);
 	if (lm_caps.decode_assists && !e->npf.exec) {
 		e->nr_bytes = c->nr_bytes & 15;
-		memcpy(e->bytes, c->bytes, sizeof(e->bytes));
+		memcpy(e->bytes, c->bytes, sizeof(c->bytes));
 	}
 }
 
@@ -122,7 +124,13 @@ static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64
 	case SVM_EXIT_CR0_SEL:
 		svm_exit_cr(e, c, code);
 		break;
-	case SVM_EXIT_EXC ... SVM_EXIT_EXC + 31:
+	case SVM_EXIT_EXC + X86_TRAP_MC:
+		/* The host's: window() hands it on. */
+		e->kind = LM_EXIT_INTR;
+		vcpu->hw->mce = true;
+		break;
+	case SVM_EXIT_EXC ... SVM_EXIT_EXC + X86_TRAP_MC - 1:
+	case SVM_EXIT_EXC + X86_TRAP_MC + 1 ... SVM_EXIT_EXC + 31:
 		svm_exit_exception(e, c, code);
 		break;
 	case SVM_EXIT_MWAIT:
@@ -149,16 +157,17 @@ static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64
  * comes before; if an NMI waits, step over it with TF so that the NMI comes
  * right after, else any later exit with another RIP shows that it is done.
  */
-static void svm_nmi_prepare(struct lm_vcpu *vcpu)
+static void svm_set_iret(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct svm_control *c = &hw->vmcb->c;
-	u32 iret = vcpu->ev.nmi_masked && !hw->iret_step ? SVM_I1_IRET : 0;
 
-	if ((c->misc1 & SVM_I1_IRET) == iret)
-		return;
-	c->misc1 = (c->misc1 & ~SVM_I1_IRET) | iret;
-	hw->clean &= ~SVM_CLEAN_I;
+	if (!vcpu->ev.nmi_masked)
+		hw->iret_step = hw->iret_tf = false;
+	if (vcpu->ev.nmi_masked && !hw->iret_step)
+		c->misc1 |= SVM_I1_IRET;
+	else
+		c->misc1 &= ~SVM_I1_IRET;
 }
 
 static void svm_nmi_iret(struct lm_vcpu *vcpu)
@@ -166,6 +175,7 @@ static void svm_nmi_iret(struct lm_vcpu *vcpu)
 	struct lm_hw *hw = vcpu->hw;
 
 	hw->iret_step = true;
+	vcpu->entry_work = true;
 	hw->iret_rip = vcpu->st.rip;
 	hw->iret_tf = !(vcpu->st.rflags & X86_EFLAGS_TF) && atomic_read(&vcpu->ev.nmi_pending);
 	if (hw->iret_tf)
@@ -182,20 +192,30 @@ static void svm_nmi_check(struct lm_vcpu *vcpu)
 		return;
 	hw->iret_step = false;
 	vcpu->ev.nmi_masked = false;
+	vcpu->entry_work = true;
 	lm_request(vcpu, LM_REQ_EVENT);
 	if (!hw->iret_tf)
 		return;
 	/* IRET loaded the flags of its frame; TF is ours only if no frame set it. */
 	hw->iret_tf = false;
-	if (step)
+	if (step) {
 		vcpu->exit.kind = LM_EXIT_INTR;
+		lm_set_dr6(vcpu, lm_dr6(vcpu) & ~(u64)DR_STEP);
+	}
 }
 
-static void svm_set_window(struct lm_vcpu *vcpu)
+/*
+ * lm_events_prepare() or the end of a window changed what this entry needs.
+ * EVENTINJ's types are the neutral ones (15.20).
+ */
+static noinline void svm_entry_work(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct svm_control *c = &hw->vmcb->c;
 
+	vcpu->entry_work = false;
+	c->event_inj = vcpu->inject;
+	vcpu->inject = 0;
 	/* A dummy virtual interrupt of the highest priority, intercepted (15.21.4). */
 	if (vcpu->want_irq_window) {
 		c->vintr |= SVM_V_IRQ | SVM_V_PRIO_MAX | SVM_V_IGN_TPR;
@@ -204,16 +224,8 @@ static void svm_set_window(struct lm_vcpu *vcpu)
 		c->vintr &= ~(SVM_V_IRQ | SVM_V_PRIO_MAX | SVM_V_IGN_TPR);
 		c->misc1 &= ~SVM_I1_VINTR;
 	}
+	svm_set_iret(vcpu);
 	hw->clean &= ~(SVM_CLEAN_TPR | SVM_CLEAN_I);
-}
-
-/* EVENTINJ types: 0 INTR, 2 NMI, 3 exception, 4 software interrupt (15.20): the neutral ones. */
-static void svm_inject(struct lm_vcpu *vcpu)
-{
-	struct svm_control *c = &vcpu->hw->vmcb->c;
-
-	c->event_inj = vcpu->inject;
-	vcpu->inject = 0;
 }
 
 static __always_inline void svm_flush(struct lm_vcpu *vcpu)
@@ -234,16 +246,16 @@ static __always_inline void svm_flush(struct lm_vcpu *vcpu)
 		c->tlb_control = SVM_TLB_ASID;
 }
 
-/* What the guest reads as CR8 (15.21.2). */
-static void svm_set_tpr(struct lm_vcpu *vcpu)
+/*
+ * VMRUN refused the state (15.5.1).  Nothing says that it flushed before it
+ * looked, and the event was not delivered: both are still to be done.
+ */
+static noinline void svm_entry_failed(struct lm_vcpu *vcpu, u32 tlb_control, u64 event)
 {
-	struct lm_hw *hw = vcpu->hw;
-	u64 tpr = lm_read_cr8(vcpu);
-
-	if (likely((hw->vmcb->c.vintr & SVM_V_TPR) == tpr))
-		return;
-	hw->vmcb->c.vintr = (hw->vmcb->c.vintr & ~SVM_V_TPR) | tpr;
-	hw->clean &= ~SVM_CLEAN_TPR;
+	if (tlb_control == SVM_TLB_ALL)
+		lm_tag_pool_init(lm_svm_tags(), 1, lm_caps.nr_asids - 1);
+	lm_flush_self(vcpu);
+	lm_events_exited(vcpu, event, 0);
 }
 
 void lm_svm_enter(struct lm_vcpu *vcpu)
@@ -254,12 +266,13 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 
 	if (vcpu->dirty)
 		lm_svm_put(vcpu);
-	if (unlikely(vcpu->inject))
-		svm_inject(vcpu);
-	if (unlikely(vcpu->want_irq_window != !!(c->vintr & SVM_V_IRQ)))
-		svm_set_window(vcpu);
-	svm_set_tpr(vcpu);
-	svm_nmi_prepare(vcpu);
+	if (unlikely(vcpu->entry_work))
+		svm_entry_work(vcpu);
+	/* What the guest reads as CR8 (15.21.2). */
+	if (unlikely((u8)c->vintr != vcpu->x86.cr8)) {
+		c->vintr = (c->vintr & ~SVM_V_TPR) | vcpu->x86.cr8;
+		hw->clean &= ~SVM_CLEAN_TPR;
+	}
 	svm_flush(vcpu);
 	vmcb->s.rax = vcpu->st.gpr[LM_RAX];
 	c->clean = hw->clean;
@@ -270,8 +283,6 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 
 	hw->saved = false;
 	hw->clean = lm_caps.clean_bits ? SVM_CLEAN_ALL : 0;
-	c->tlb_control = SVM_TLB_NONE;
-	c->event_inj = 0;
 	vcpu->st.gpr[LM_RAX] = vmcb->s.rax;
 	vcpu->st.gpr[LM_RSP] = vmcb->s.rsp;
 	vcpu->st.rip = vmcb->s.rip;
@@ -280,8 +291,13 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 	vcpu->valid = LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW;
 
 	svm_translate(vcpu, c, vmcb->s.rip);
-	if (unlikely(c->exit_int_info & LM_EV_VALID) && vcpu->exit.kind != LM_EXIT_FAIL_ENTRY)
+	if (unlikely(vcpu->exit.kind == LM_EXIT_FAIL_ENTRY))
+		svm_entry_failed(vcpu, c->tlb_control, c->event_inj);
+	else if (unlikely(c->exit_int_info & LM_EV_VALID))
 		lm_events_exited(vcpu, c->exit_int_info, 0);
+	/* Both held for one entry. */
+	c->tlb_control = SVM_TLB_NONE;
+	c->event_inj = 0;
 	if (unlikely(vcpu->ev.nmi_masked)) {
 		if (hw->iret_step)
 			svm_nmi_check(vcpu);

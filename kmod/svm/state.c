@@ -4,6 +4,7 @@
  * switch: FS, GS, TR, LDTR and the syscall MSRs (VMLOAD, VMSAVE).
  */
 #include <asm/msr.h>
+#include <asm/pgtable.h>
 #include <asm/processor-flags.h>
 
 #include "../lamina.h"
@@ -29,6 +30,17 @@ static void svm_put_seg(struct svm_seg *to, const struct lm_seg *from)
 	to->base = from->base;
 }
 
+/*
+ * WRGSBASE faults where VMLOAD extends the sign, and it runs where nothing can
+ * handle a fault: the base comes from user space.
+ */
+static u64 svm_canonical(u64 base)
+{
+	unsigned int shift = boot_cpu_has(X86_FEATURE_LA57) && pgtable_l5_enabled() ? 7 : 16;
+
+	return (s64)(base << shift) >> shift;
+}
+
 /* Write what VMLOAD put into the CPU back to the VMCB; GS.base is the host's there now. */
 static void svm_save_guest(struct lm_hw *hw)
 {
@@ -39,12 +51,44 @@ static void svm_save_guest(struct lm_hw *hw)
 	hw->saved = true;
 }
 
+/* What most handlers that look at the guest's memory need: one straight copy. */
+#define SVM_S_CHEAP	(LM_S_CR0 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | LM_S_CS | LM_S_SS)
+
+static void svm_get_one_cheap(struct lm_vcpu *vcpu, u32 groups);
+
+static __always_inline void svm_get_cheap(struct lm_vcpu *vcpu, u32 groups)
+{
+	struct lm_hw *hw = vcpu->hw;
+	struct svm_save *s = &hw->vmcb->s;
+	struct lm_state *st = &vcpu->st;
+
+	if (unlikely((groups & SVM_S_CHEAP) != SVM_S_CHEAP)) {
+		svm_get_one_cheap(vcpu, groups);
+		return;
+	}
+	st->cr0 = (s->cr0 & ~CR0_HIDDEN) | hw->cr0_hidden;
+	st->cr3 = s->cr3;
+	st->cr4 = s->cr4;
+	st->efer = s->efer & ~EFER_SVME;
+	svm_get_seg(&st->seg[LM_CS], &s->cs);
+	svm_get_seg(&st->seg[LM_SS], &s->ss);
+	/* The CPL field rules, whatever the CPU left in SS.DPL (15.5.1). */
+	st->seg[LM_SS].attr = (st->seg[LM_SS].attr & ~LM_SEG_DPL) | s->cpl << LM_SEG_DPL_SHIFT;
+	vcpu->valid |= SVM_S_CHEAP;
+}
+
 void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct svm_save *s = &hw->vmcb->s;
 	struct lm_state *st = &vcpu->st;
 
+	if (groups & SVM_S_CHEAP) {
+		groups |= SVM_S_CHEAP & ~vcpu->valid;
+		svm_get_cheap(vcpu, groups);
+		if (!(groups & ~SVM_S_CHEAP))
+			return;
+	}
 	if (groups & (LM_S_SEGS | LM_S_SYSCALL))
 		svm_save_guest(hw);
 	if (groups & LM_S_RIP)
@@ -53,24 +97,8 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 		st->gpr[LM_RSP] = s->rsp;
 	if (groups & LM_S_RFLAGS)
 		st->rflags = s->rflags;
-	if (groups & LM_S_CR0)
-		st->cr0 = (s->cr0 & ~CR0_HIDDEN) | hw->cr0_hidden;
 	if (groups & LM_S_CR2)
 		st->cr2 = s->cr2;
-	if (groups & LM_S_CR3)
-		st->cr3 = s->cr3;
-	if (groups & LM_S_CR4)
-		st->cr4 = s->cr4;
-	if (groups & LM_S_EFER)
-		st->efer = s->efer & ~EFER_SVME;
-	if (groups & LM_S_CS)
-		svm_get_seg(&st->seg[LM_CS], &s->cs);
-	if (groups & LM_S_SS) {
-		svm_get_seg(&st->seg[LM_SS], &s->ss);
-		/* The CPL field rules, whatever the CPU left in SS.DPL (15.5.1). */
-		st->seg[LM_SS].attr &= ~LM_SEG_DPL;
-		st->seg[LM_SS].attr |= s->cpl << LM_SEG_DPL_SHIFT;
-	}
 	if (groups & LM_S_SEGS) {
 		svm_get_seg(&st->seg[LM_DS], &s->ds);
 		svm_get_seg(&st->seg[LM_ES], &s->es);
@@ -105,6 +133,31 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 	if (groups & LM_S_PAT)
 		st->pat = s->g_pat;
 	vcpu->valid |= groups;
+}
+
+/* A handler has written some of them already: those must not be read over. */
+static noinline void svm_get_one_cheap(struct lm_vcpu *vcpu, u32 groups)
+{
+	struct lm_hw *hw = vcpu->hw;
+	struct svm_save *s = &hw->vmcb->s;
+	struct lm_state *st = &vcpu->st;
+
+	if (groups & LM_S_CR0)
+		st->cr0 = (s->cr0 & ~CR0_HIDDEN) | hw->cr0_hidden;
+	if (groups & LM_S_CR3)
+		st->cr3 = s->cr3;
+	if (groups & LM_S_CR4)
+		st->cr4 = s->cr4;
+	if (groups & LM_S_EFER)
+		st->efer = s->efer & ~EFER_SVME;
+	if (groups & LM_S_CS)
+		svm_get_seg(&st->seg[LM_CS], &s->cs);
+	if (groups & LM_S_SS) {
+		svm_get_seg(&st->seg[LM_SS], &s->ss);
+		st->seg[LM_SS].attr &= ~LM_SEG_DPL;
+		st->seg[LM_SS].attr |= s->cpl << LM_SEG_DPL_SHIFT;
+	}
+	vcpu->valid |= groups & SVM_S_CHEAP;
 }
 
 static void svm_put_cr0(struct lm_vcpu *vcpu)
@@ -145,7 +198,7 @@ static void svm_put_vmload(struct lm_vcpu *vcpu, u32 groups)
 		s->sysenter_esp = st->sysenter_esp;
 		s->sysenter_eip = st->sysenter_eip;
 	}
-	hw->guest_gs = s->gs.base;
+	hw->guest_gs = svm_canonical(s->gs.base);
 	if (hw->loaded)
 		lm_svm_vmload_guest(hw->vmcb_pa);
 }
@@ -226,7 +279,7 @@ void lm_svm_load(struct lm_vcpu *vcpu)
 		wrmsrl(SVM_TSC_RATIO, vcpu->x86.tsc_ratio);
 	svm_vmsave(hw->host_pa);
 	svm_clgi();
-	hw->guest_gs = hw->vmcb->s.gs.base;
+	hw->guest_gs = svm_canonical(hw->vmcb->s.gs.base);
 	lm_svm_vmload_guest(hw->vmcb_pa);
 	hw->loaded = true;
 }
@@ -255,9 +308,15 @@ void lm_svm_window(struct lm_vcpu *vcpu)
 	svm_save_guest(hw);
 	lm_svm_vmload_host(hw->host_pa);
 	svm_stgi();
+	if (unlikely(hw->mce)) {
+		hw->mce = false;
+		asm volatile("int $18" : : : "memory");
+	}
 	local_irq_enable();
 	asm volatile("nop");	/* the instruction after STI runs first */
 	local_irq_disable();
 	svm_clgi();
+	/* An interrupt of modify_ldt() may have loaded another LDT. */
+	svm_vmsave(hw->host_pa);
 	lm_svm_vmload_guest(hw->vmcb_pa);
 }

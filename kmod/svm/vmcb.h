@@ -194,9 +194,13 @@ static_assert(offsetof(struct svm_save, g_pat) == 0x268);
  * @guest_gs: GS.base of the guest while the host's is in the CPU
  * @msrpm: MSR permission map, 8 KiB
  * @cr0_hidden: CD and NW as the guest set them; the CPU always runs without
- * @hw_valid: the area that VMSAVE writes is current (not only in the CPU)
+ * @saved: the VMCB holds what VMSAVE writes (not only the CPU)
+ * @loaded: the section is loaded
+ * @mce: a machine check ended the run; the host is to be told
  * @iret_step: an IRET that ends NMI masking is being stepped over
+ * @iret_tf: by TF, which was not the guest's
  * @iret_rip: its RIP
+ * @clean: clean bits for the next entry
  */
 struct lm_hw {
 	struct svm_vmcb *vmcb;
@@ -207,6 +211,7 @@ struct lm_hw {
 	u64 cr0_hidden;
 	bool saved;
 	bool loaded;
+	bool mce;
 	bool iret_step;
 	bool iret_tf;
 	u64 iret_rip;

@@ -68,8 +68,8 @@ static const struct lm_feature_word lm_words[] = {
 			 F(AVX512_VNNI) | F(AVX512_BITALG) | F(AVX512_VPOPCNTDQ),
 	}, {
 		.leaf = 7, .reg = LM_EDX, .word = CPUID_7_EDX,
-		.mask = F(FSRM) | F(MD_CLEAR) | F(SERIALIZE) | F(AVX512_FP16) | F(SPEC_CTRL) |
-			F(INTEL_STIBP) | F(FLUSH_L1D) | F(ARCH_CAPABILITIES) | F(SPEC_CTRL_SSBD),
+		.mask = F(FSRM) | F(MD_CLEAR) | F(SERIALIZE) | F(AVX512_FP16) |
+			F(FLUSH_L1D) | F(ARCH_CAPABILITIES),
 		.xsave = F(AVX512_FP16),
 	}, {
 		.leaf = 7, .sub = 1, .reg = LM_EAX, .word = CPUID_7_1_EAX,
@@ -92,8 +92,8 @@ static const struct lm_feature_word lm_words[] = {
 		.xsave = F(XOP) | F(FMA4),
 	}, {
 		.leaf = 0x80000008, .reg = LM_EBX, .word = CPUID_8000_0008_EBX,
-		.mask = F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) | F(AMD_IBRS) |
-			F(AMD_STIBP) | F(AMD_STIBP_ALWAYS_ON) | F(AMD_SSBD) | F(AMD_SSB_NO) |
+		.mask = F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) |
+			F(AMD_SSB_NO) |
 			LM_PSFD | F(BTC_NO) | F(AMD_IBPB_RET),
 		.xsave = F(XSAVEERPTR),
 	},

@@ -180,7 +180,7 @@ int lm_write_cr8(struct lm_vcpu *vcpu, u64 val)
  */
 u64 lm_read_cr8(struct lm_vcpu *vcpu)
 {
-	return vcpu->lapic ? lm_lapic_tpr(vcpu) : vcpu->x86.cr8;
+	return vcpu->x86.cr8;
 }
 
 /**

@@ -338,10 +338,13 @@ int lm_events_prepare(struct lm_vcpu *vcpu)
 		return r;
 	clear_bit(LM_REQ_EVENT, &vcpu->requests);
 	smp_mb__after_atomic();		/* what comes after this look sets it again */
+	vcpu->entry_work = true;
 	vcpu->want_irq_window = false;
 	vcpu->want_nmi_window = false;
-	lm_events_cancel(vcpu);		/* called twice for one entry: choose again */
-	clear_bit(LM_REQ_EVENT, &vcpu->requests);
+	if (unlikely(vcpu->inject)) {	/* called twice for one entry: choose again */
+		lm_events_cancel(vcpu);
+		clear_bit(LM_REQ_EVENT, &vcpu->requests);
+	}
 	if (unlikely(test_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests)))
 		return LM_AGAIN;
 
@@ -422,7 +425,7 @@ bool lm_events_runnable(struct lm_vcpu *vcpu)
 {
 	struct lm_events *ev = &vcpu->ev;
 
-	if (READ_ONCE(vcpu->requests) & (BIT(LM_REQ_UNHALT) | BIT(LM_REQ_TRIPLE_FAULT)))
+	if (READ_ONCE(vcpu->requests) & BIT(LM_REQ_TRIPLE_FAULT))
 		return true;
 	if (ev->exc || ev->inflight)
 		return true;

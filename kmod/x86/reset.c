@@ -159,6 +159,8 @@ void lm_x86_reset(struct lm_vcpu *vcpu, bool init)
 	if (!init)
 		lm_reset_power_on(vcpu);
 	lm_mark_state(vcpu, LM_S_ALL);
+	lm_io_abandon(vcpu);
+	vcpu->pv_unhalted = false;
 
 	x->cr8 = 0;
 	WRITE_ONCE(x->pv_time, 0);

@@ -48,7 +48,7 @@ struct lm_x86 {
 	u32 pkru, host_pkru;
 	u64 tsc_aux;
 	u64 spec_ctrl;
-	u64 cr8;			/* without an in-kernel LAPIC */
+	u8 cr8;				/* the LAPIC's TPR 7:4 if there is one in the kernel */
 	u64 apic_base_msr;		/* kept equal to the LAPIC's, if there is one */
 	u64 misc_enable, mtrr_def;
 	u64 mtrr_fixed[11], mtrr_var[2 * LM_MTRR_VAR];
@@ -278,6 +278,7 @@ u32 lm_access(struct lm_vcpu *vcpu);	/* LM_ACC_USER at CPL 3, else 0 */
  */
 int lm_linear_read(struct lm_vcpu *vcpu, u64 linear, void *buf, unsigned int bytes, u32 access,
 		   unsigned int *got);
+bool lm_fetch_quick(struct lm_vcpu *vcpu, u64 linear, u64 *to);	/* fetch.c */
 int lm_fetch(struct lm_vcpu *vcpu, u64 linear, void *buf, unsigned int bytes, unsigned int *got);
 
 #endif
