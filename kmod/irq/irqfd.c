@@ -228,7 +228,7 @@ static int lm_irqfd_assign(struct lm_vm *vm, const struct kvm_irqfd *args)
 	int err;
 
 	if (!lm_irq_ready(irq))
-		return -EAGAIN;
+		return -EINVAL;
 	file = fget(args->fd);
 	if (!file)
 		return -EBADF;
@@ -280,8 +280,8 @@ static int lm_irqfd_deassign(struct lm_vm *vm, const struct kvm_irqfd *args)
  * @vm: the VM
  * @args: as copied in
  *
- * Return: 0, -EINVAL (flags, not an eventfd), -EBADF, -EBUSY (eventfd in use),
- * -EAGAIN (no chips yet), -ENOSPC, -ENOMEM.
+ * Return: 0, -EINVAL (flags, not an eventfd, no chips yet), -EBADF, -EBUSY (eventfd
+ * in use), -ENOSPC, -ENOMEM.
  */
 int lm_irqfd(struct lm_vm *vm, const struct kvm_irqfd *args)
 {

@@ -682,7 +682,8 @@ int lm_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 		x->mcg_status = val;
 		return 0;
 	case MSR_IA32_MCG_CTL:
-		if (!(x->mcg_cap & MCG_CTL_P) || (val && val != ~0ull))
+		/* User space may write back the zero that it reads where there is none. */
+		if (!(x->mcg_cap & MCG_CTL_P) ? !host || val : val && val != ~0ull)
 			return 1;
 		x->mcg_ctl = val;
 		return 0;

@@ -86,6 +86,10 @@ static int t_init(struct kunit *test)
 
 	if (!vcpu)
 		return -ENOMEM;
+	/* Without a LAPIC, user space is told when it may inject. */
+	vcpu->run = kunit_kzalloc(test, sizeof(*vcpu->run), GFP_KERNEL);
+	if (!vcpu->run)
+		return -ENOMEM;
 	vcpu->valid = LM_S_ALL;
 	vcpu->st.cr0 = X86_CR0_PE;
 	vcpu->st.rflags = 2;
