@@ -363,7 +363,7 @@ static void halted(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, te_events_runnable(vcpu));
 	t_irq = -1;
 	KUNIT_EXPECT_FALSE(test, te_events_runnable(vcpu));
-	set_bit(LM_REQ_UNHALT, &vcpu->requests);
+	set_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests);
 	KUNIT_EXPECT_TRUE(test, te_events_runnable(vcpu));
 }
 
