@@ -4,7 +4,7 @@
 
 # A caller in another directory sets $top before sourcing this.
 top=${top:-$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)}
-cache=${LAMINA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lamina}
+cache=${LAMINA_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/lamina}
 name=${0##*/}
 
 say() {
