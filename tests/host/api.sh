@@ -28,4 +28,5 @@ case $(uname -r) in
 esac
 tests/api/build/lmmem "$@" || :
 swapoff /dev/zram0 2>/dev/null
+[ ! -e /sys/kernel/debug/kmemleak ] || no_leaks 'the clients leave nothing behind'
 :

@@ -18,3 +18,5 @@ case $(uname -r) in
 *-debug) set -- "$@" --timeout 60 --hang 2000 ;;
 esac
 tests/guest/build/lmtest "$@" || :
+[ ! -e /sys/kernel/debug/kmemleak ] || no_leaks 'the guests leave nothing behind'
+:
