@@ -36,6 +36,7 @@ struct lm_vcpu;
 
 #define LM_MAX_VCPUS	256	/* xAPIC and x2APIC IDs below 255 plus one */
 #define LM_MAX_VCPU_ID	1024
+#define LM_MAX_ROUTES	4096	/* KVM_SET_GSI_ROUTING, as KVM on x86 */
 
 /**
  * enum lm_result - what a handler of an exit answers
@@ -167,6 +168,18 @@ struct lm_io {
 	bool pending;
 };
 
+/*
+ * What the bytes at some RIP decoded to.  The bytes themselves are the key, so an
+ * entry cannot be stale.
+ */
+struct lm_insn_cached {
+	u64 words[2];
+	u64 mode;		/* LM_MODE_*; ~0: empty */
+	struct lm_insn insn;
+};
+
+#define LM_INSN_CACHE	8	/* entries a vCPU, a power of two */
+
 /**
  * struct lm_exit - one neutral exit
  * @kind: enum lm_exit_kind
@@ -290,6 +303,7 @@ struct lm_vcpu {
 	u32 valid;			/* (v) groups of st that are current */
 	u32 dirty;			/* (v) groups of st to write back at entry */
 	struct lm_exit exit;		/* (s) */
+	struct lm_insn_cached insn[LM_INSN_CACHE]; /* (s) */
 	struct lm_events ev;		/* (v) */
 	u64 inject;			/* (s) event for this entry */
 	u8 inject_len;			/* (s) instruction length for a soft event */
@@ -518,6 +532,7 @@ static inline struct lm_vcpu *lm_vcpu_get(struct lm_vm *vm, int index)
 	return READ_ONCE(vm->vcpu[index]);
 }
 
+/* The acquire pairs with the release in lm_vcpu_publish(). */
 #define lm_for_each_vcpu(i, v, vm)						\
 	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) &&		\
 	     ((v) = lm_vcpu_get(vm, i)); (i)++)

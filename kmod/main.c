@@ -329,7 +329,6 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_EXT_CPUID:
 	case KVM_CAP_MP_STATE:
-	case KVM_CAP_IRQ_ROUTING:
 	case KVM_CAP_IRQ_INJECT_STATUS:
 	case KVM_CAP_IRQFD:
 	case KVM_CAP_IOEVENTFD:
@@ -354,6 +353,8 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_SYNC_MMU:
 	case KVM_CAP_NOP_IO_DELAY:
 		return 1;
+	case KVM_CAP_IRQ_ROUTING:
+		return LM_MAX_ROUTES;
 	case KVM_CAP_ADJUST_CLOCK:
 		return KVM_CLOCK_TSC_STABLE;
 	case KVM_CAP_XCRS:

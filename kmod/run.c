@@ -140,6 +140,7 @@ void lm_vcpu_take_init_sipi(struct lm_vcpu *vcpu)
 	u8 vector;
 
 	clear_bit(LM_REQ_LAPIC, &vcpu->requests);
+	/* What arrives after this look sets the request again. */
 	smp_mb__after_atomic();
 	if (lm_lapic_take_init(vcpu)) {
 		lm_x86_reset(vcpu, true);
@@ -258,8 +259,6 @@ static int lm_inside(struct lm_vcpu *vcpu)
 	if (unlikely(vcpu->retry)) {
 		vcpu->retry = false;
 		r = lm_handle_exit(vcpu);
-		if (r == LM_NEED)
-			vcpu->retry = true;
 		if (unlikely(r == LM_NEED))
 			vcpu->retry = true;
 		/* An answer was brought in with immediate_exit: the guest does not go on. */

@@ -276,25 +276,25 @@ static long lm_vcpu_struct_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, void 
 	if ((_IOC_DIR(ioctl) & _IOC_WRITE) && copy_from_user(buf, arg, size))
 		goto out;
 	switch (ioctl) {
-	LM_GET(KVM_GET_REGS, struct kvm_regs, lm_get_regs)
-	LM_SET(KVM_SET_REGS, struct kvm_regs, lm_set_regs)
-	LM_GET(KVM_GET_SREGS, struct kvm_sregs, lm_sregs_get)
-	LM_SET(KVM_SET_SREGS, struct kvm_sregs, lm_sregs_set)
-	LM_GET(KVM_GET_FPU, struct kvm_fpu, lm_fpu_get)
-	LM_SET(KVM_SET_FPU, struct kvm_fpu, lm_fpu_set)
-	LM_GET(KVM_GET_XSAVE, struct kvm_xsave, lm_xsave_get)
-	LM_SET(KVM_SET_XSAVE, struct kvm_xsave, lm_xsave_set)
-	LM_GET(KVM_GET_XCRS, struct kvm_xcrs, lm_xcrs_get)
-	LM_SET(KVM_SET_XCRS, struct kvm_xcrs, lm_xcrs_set)
-	LM_GET(KVM_GET_DEBUGREGS, struct kvm_debugregs, lm_get_debugregs)
-	LM_SET(KVM_SET_DEBUGREGS, struct kvm_debugregs, lm_set_debugregs)
-	LM_GET(KVM_GET_LAPIC, struct kvm_lapic_state, lm_lapic_get_checked)
-	LM_SET(KVM_SET_LAPIC, struct kvm_lapic_state, lm_lapic_set_checked)
-	LM_GET(KVM_GET_MP_STATE, struct kvm_mp_state, lm_get_mp_state)
-	LM_SET(KVM_SET_MP_STATE, struct kvm_mp_state, lm_set_mp_state)
-	LM_GET(KVM_GET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_get)
-	LM_SET(KVM_SET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_set)
-	LM_SET(KVM_INTERRUPT, struct kvm_interrupt, lm_user_interrupt)
+	LM_GET(KVM_GET_REGS, struct kvm_regs, lm_get_regs);
+	LM_SET(KVM_SET_REGS, struct kvm_regs, lm_set_regs);
+	LM_GET(KVM_GET_SREGS, struct kvm_sregs, lm_sregs_get);
+	LM_SET(KVM_SET_SREGS, struct kvm_sregs, lm_sregs_set);
+	LM_GET(KVM_GET_FPU, struct kvm_fpu, lm_fpu_get);
+	LM_SET(KVM_SET_FPU, struct kvm_fpu, lm_fpu_set);
+	LM_GET(KVM_GET_XSAVE, struct kvm_xsave, lm_xsave_get);
+	LM_SET(KVM_SET_XSAVE, struct kvm_xsave, lm_xsave_set);
+	LM_GET(KVM_GET_XCRS, struct kvm_xcrs, lm_xcrs_get);
+	LM_SET(KVM_SET_XCRS, struct kvm_xcrs, lm_xcrs_set);
+	LM_GET(KVM_GET_DEBUGREGS, struct kvm_debugregs, lm_get_debugregs);
+	LM_SET(KVM_SET_DEBUGREGS, struct kvm_debugregs, lm_set_debugregs);
+	LM_GET(KVM_GET_LAPIC, struct kvm_lapic_state, lm_lapic_get_checked);
+	LM_SET(KVM_SET_LAPIC, struct kvm_lapic_state, lm_lapic_set_checked);
+	LM_GET(KVM_GET_MP_STATE, struct kvm_mp_state, lm_get_mp_state);
+	LM_SET(KVM_SET_MP_STATE, struct kvm_mp_state, lm_set_mp_state);
+	LM_GET(KVM_GET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_get);
+	LM_SET(KVM_SET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_set);
+	LM_SET(KVM_INTERRUPT, struct kvm_interrupt, lm_user_interrupt);
 	default:
 		r = -ENOTTY;
 	}
@@ -421,7 +421,7 @@ void lm_vcpu_destroy(struct lm_vcpu *vcpu)
 static struct lm_vcpu *lm_vcpu_alloc(struct lm_vm *vm, u32 id)
 {
 	struct lm_vcpu *vcpu;
-	int r = -ENOMEM;
+	int r = -ENOMEM, i;
 
 	vcpu = kvzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
 	if (!vcpu)
@@ -432,6 +432,8 @@ static struct lm_vcpu *lm_vcpu_alloc(struct lm_vm *vm, u32 id)
 	vcpu->cpu = -1;
 	vcpu->last_cpu = -1;
 	vcpu->ev.user_irq = -1;
+	for (i = 0; i < LM_INSN_CACHE; i++)
+		vcpu->insn[i].mode = ~0ull;
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
@@ -504,6 +506,7 @@ static int lm_vcpu_publish(struct lm_vcpu *vcpu)
 	}
 	lm_vm_get(vm);
 	WRITE_ONCE(vm->vcpu[vcpu->index], vcpu);
+	/* Who sees the count sees the vCPU. */
 	smp_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
 	lm_stats_add_vcpu(vcpu);
 	fd_install(fd, file);

@@ -183,8 +183,6 @@ static int lm_vm_irq_line(struct lm_vm *vm, void __user *arg, bool status)
 	return copy_to_user(arg, &level, sizeof(level)) ? -EFAULT : 0;
 }
 
-#define LM_MAX_ROUTES	4096
-
 static int lm_vm_set_routing(struct lm_vm *vm, void __user *arg)
 {
 	struct kvm_irq_routing_entry *entries = NULL;

@@ -16,7 +16,7 @@ struct lm_cr_access {
 static int lm_cr_decode(struct lm_vcpu *vcpu, struct lm_cr_access *a)
 {
 	const struct lm_exit *e = &vcpu->exit;
-	struct lm_insn insn;
+	const struct lm_insn *insn;
 	int r;
 
 	memset(a, 0, sizeof(*a));
@@ -30,13 +30,13 @@ static int lm_cr_decode(struct lm_vcpu *vcpu, struct lm_cr_access *a)
 	r = lm_insn_at_rip(vcpu, &insn);
 	if (r)
 		return r;
-	a->len = insn.len;
-	switch (insn.id) {
+	a->len = insn->len;
+	switch (insn->id) {
 	case LM_OP_MOV_CR:
 	case LM_OP_MOV_TO_CR:
-		a->nr = insn.reg;
-		a->gpr = insn.rm;
-		a->write = insn.id == LM_OP_MOV_TO_CR;
+		a->nr = insn->reg;
+		a->gpr = insn->rm;
+		a->write = insn->id == LM_OP_MOV_TO_CR;
 		return LM_DONE;
 	case LM_OP_CLTS:
 		a->clts = true;
@@ -45,13 +45,13 @@ static int lm_cr_decode(struct lm_vcpu *vcpu, struct lm_cr_access *a)
 	case LM_OP_LMSW:
 	case LM_OP_SMSW:
 		/* A memory operand needs the executor, which has no such operation yet. */
-		if (insn.flags & LM_INSN_MEM)
+		if (insn->flags & LM_INSN_MEM)
 			return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
-		a->gpr = insn.rm;
-		a->lmsw = insn.id == LM_OP_LMSW;
+		a->gpr = insn->rm;
+		a->lmsw = insn->id == LM_OP_LMSW;
 		a->smsw = !a->lmsw;
 		a->write = a->lmsw;
-		if (a->smsw && insn.op_bytes == 2)
+		if (a->smsw && insn->op_bytes == 2)
 			a->nr = 2;
 		return LM_DONE;
 	default:
@@ -155,7 +155,7 @@ int lm_exit_cr(struct lm_vcpu *vcpu)
  */
 int lm_exit_dr(struct lm_vcpu *vcpu)
 {
-	struct lm_insn insn;
+	const struct lm_insn *insn;
 	int r;
 
 	if (likely(!vcpu->guest_debug)) {
@@ -165,12 +165,12 @@ int lm_exit_dr(struct lm_vcpu *vcpu)
 	r = lm_insn_at_rip(vcpu, &insn);
 	if (r)
 		return r == LM_AGAIN ? LM_DONE : r;
-	if (insn.id == LM_OP_MOV_TO_DR) {
-		if (lm_write_dr(vcpu, insn.reg & 7, lm_gpr(vcpu, insn.rm)))
+	if (insn->id == LM_OP_MOV_TO_DR) {
+		if (lm_write_dr(vcpu, insn->reg & 7, lm_gpr(vcpu, insn->rm)))
 			return LM_DONE;
 	} else {
-		lm_set_gpr(vcpu, insn.rm, lm_read_dr(vcpu, insn.reg & 7));
+		lm_set_gpr(vcpu, insn->rm, lm_read_dr(vcpu, insn->reg & 7));
 	}
-	lm_advance(vcpu, insn.len);
+	lm_advance(vcpu, insn->len);
 	return LM_DONE;
 }

@@ -25,14 +25,14 @@ static int lm_exit_debug(struct lm_vcpu *vcpu, u8 vector)
 /* VMCALL on AMD and VMMCALL on Intel are #UD; a guest moved here may have either. */
 static int lm_exit_undefined(struct lm_vcpu *vcpu)
 {
-	struct lm_insn insn;
+	const struct lm_insn *insn;
 	int r;
 
 	r = lm_insn_at_rip(vcpu, &insn);
 	if (r == LM_NEED)
 		return r;
-	if (r == LM_DONE && (insn.id == LM_OP_VMCALL || insn.id == LM_OP_VMMCALL)) {
-		vcpu->exit.insn_len = insn.len;
+	if (r == LM_DONE && (insn->id == LM_OP_VMCALL || insn->id == LM_OP_VMMCALL)) {
+		vcpu->exit.insn_len = insn->len;
 		return lm_exit_hypercall(vcpu);
 	}
 	if (r != LM_AGAIN)	/* an answer of AGAIN has queued its exception */

@@ -20,7 +20,7 @@ int lm_exit_exception(struct lm_vcpu *vcpu);
 
 /* insn.c */
 unsigned int lm_insn_mode(struct lm_vcpu *vcpu);
-int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn);
+int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn);
 int lm_insn_len(struct lm_vcpu *vcpu);
 int lm_emulate(struct lm_vcpu *vcpu);
 void lm_advance(struct lm_vcpu *vcpu, unsigned int len);

@@ -72,18 +72,31 @@ static int lm_insn_fetch(struct lm_vcpu *vcpu, unsigned int mode)
 	return r;
 }
 
+/* Decode into the cache; the entry counts only if all bytes that could matter were there. */
+static int lm_insn_decode_at(struct lm_vcpu *vcpu, struct lm_insn_cached *c, unsigned int mode)
+{
+	struct lm_exit *e = &vcpu->exit;
+	int r = lm_insn_decode(&c->insn, e->bytes, e->nr_bytes, mode);
+
+	c->words[0] = e->words[0];
+	c->words[1] = e->words[1];
+	c->mode = r == LM_INSN_OK && e->nr_bytes == LM_INSN_MAX ? mode : ~0ull;
+	return r;
+}
+
 /**
  * lm_insn_at_rip - fetch and decode the instruction that exited
  * @vcpu: in its section
- * @insn: the result
+ * @insn: the result; valid until the next call
  *
  * Return: LM_DONE; LM_NEED; LM_USER for an instruction that is not known
  * (vcpu->run is filled); LM_AGAIN if an exception was queued instead
  */
-int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn)
+int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 {
 	struct lm_exit *e = &vcpu->exit;
 	unsigned int mode = lm_insn_mode(vcpu);
+	struct lm_insn_cached *c;
 	bool fetched = !e->nr_bytes;
 	int r = LM_DONE;
 
@@ -92,7 +105,12 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn)
 		if (r == LM_NEED || !e->nr_bytes)
 			return r;
 	}
-	switch (lm_insn_decode(insn, e->bytes, e->nr_bytes, mode)) {
+	c = &vcpu->insn[(vcpu->st.rip ^ vcpu->st.rip >> 4) & (LM_INSN_CACHE - 1)];
+	*insn = &c->insn;
+	if (likely(c->words[0] == e->words[0] && c->words[1] == e->words[1] && c->mode == mode &&
+		   e->nr_bytes == LM_INSN_MAX))
+		return LM_DONE;
+	switch (lm_insn_decode_at(vcpu, c, mode)) {
 	case LM_INSN_OK:
 		return LM_DONE;
 	case LM_INSN_MORE:
@@ -115,25 +133,6 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, struct lm_insn *insn)
 	}
 }
 
-/* The length if the bytes are what the exit was for, without a prefix; else 0. */
-static unsigned int lm_plain_len(const struct lm_exit *e)
-{
-	u64 w = e->words[0];
-
-	switch (e->kind) {
-	case LM_EXIT_CPUID:
-		return (u16)w == 0xa20f ? 2 : 0;
-	case LM_EXIT_MSR:
-		return (u16)w == 0x320f || (u16)w == 0x300f ? 2 : 0;
-	case LM_EXIT_HLT:
-		return (u8)w == 0xf4 ? 1 : 0;
-	case LM_EXIT_HYPERCALL:
-		return (w & 0xffffff) == 0xd9010f || (w & 0xffffff) == 0xc1010f ? 3 : 0;
-	default:
-		return 0;
-	}
-}
-
 /**
  * lm_insn_len - length of the instruction that exited
  * @vcpu: in its section
@@ -142,24 +141,13 @@ static unsigned int lm_plain_len(const struct lm_exit *e)
  */
 int lm_insn_len(struct lm_vcpu *vcpu)
 {
-	struct lm_exit *e = &vcpu->exit;
-	struct lm_insn insn;
+	const struct lm_insn *insn;
 	int r;
 
-	if (likely(e->insn_len))
-		return e->insn_len;
-	if (!e->nr_bytes) {
-		r = lm_insn_fetch(vcpu, lm_insn_mode(vcpu));
-		if (r == LM_NEED || !e->nr_bytes)
-			return -r;
-	}
-	if (e->nr_bytes >= 3) {
-		r = lm_plain_len(e);
-		if (r)
-			return r;
-	}
+	if (likely(vcpu->exit.insn_len))
+		return vcpu->exit.insn_len;
 	r = lm_insn_at_rip(vcpu, &insn);
-	return r ? -r : insn.len;
+	return likely(!r) ? insn->len : -r;
 }
 
 /**
@@ -253,6 +241,10 @@ static int lm_x_piece(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int byt
 {
 	int r;
 
+	/* lm_mem_fault() has just found no memory there, or for a write none to be written. */
+	if (vcpu->exit.single && gpa == vcpu->exit.npf.gpa && (write || !vcpu->exit.npf.write))
+		return write && (flags & LM_XF_PROBE) ? LM_DONE :
+		       lm_io_access(vcpu, gpa, buf, bytes, write, false);
 	if (write && (flags & LM_XF_PROBE)) {
 		if (!lm_gpa_is_ram(vcpu, gpa, true))
 			return LM_DONE;	/* a device takes any write */
@@ -436,16 +428,20 @@ static bool lm_op_single(u8 id)
 }
 
 /* Registers, RIP and flags as the executor left them. */
-static void lm_emulate_commit(struct lm_vcpu *vcpu, const struct lm_exec_ctx *ctx)
+static void lm_emulate_commit(struct lm_vcpu *vcpu, const struct lm_exec_ctx *ctx, u64 rsp)
 {
+	struct lm_state *st = &vcpu->st;
+
 	lm_set_rip(vcpu, ctx->rip);
-	lm_set_rflags(vcpu, ctx->rflags);
-	lm_mark_state(vcpu, LM_S_RSP);
-	if (vcpu->st.shadow != ctx->shadow || !(vcpu->valid & LM_S_SHADOW)) {
-		vcpu->st.shadow = ctx->shadow;
+	if (unlikely(st->rflags != ctx->rflags))
+		lm_set_rflags(vcpu, ctx->rflags);
+	if (unlikely(st->gpr[LM_RSP] != rsp))
+		lm_mark_state(vcpu, LM_S_RSP);
+	if (unlikely(st->shadow != ctx->shadow)) {
+		st->shadow = ctx->shadow;
 		lm_mark_state(vcpu, LM_S_SHADOW);
 	}
-	if (ctx->trap)
+	if (unlikely(ctx->trap))
 		lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
 }
 
@@ -462,26 +458,29 @@ int lm_emulate(struct lm_vcpu *vcpu)
 		.ops = &lm_exec_ops,
 		.gpr = vcpu->st.gpr,
 	};
-	struct lm_insn insn;
+	struct lm_exit *e = &vcpu->exit;
+	const struct lm_insn *insn;
+	u64 rsp;
 	int r;
 
 	r = lm_insn_at_rip(vcpu, &insn);
-	if (r)
+	if (unlikely(r))
 		return r == LM_AGAIN ? LM_DONE : r;
-	vcpu->exit.single = vcpu->exit.kind == LM_EXIT_NPF && !vcpu->exit.npf.table &&
-			    (insn.flags & LM_INSN_MEM) && lm_op_single(insn.id);
+	e->single = e->kind == LM_EXIT_NPF && !e->npf.table && (insn->flags & LM_INSN_MEM) &&
+		    lm_op_single(insn->id);
 	lm_need_state(vcpu, LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW);
 	ctx.rip = vcpu->st.rip;
 	ctx.rflags = vcpu->st.rflags;
 	ctx.cpl = lm_cpl(vcpu);
 	ctx.va_bits = lm_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
+	rsp = vcpu->st.gpr[LM_RSP];
 	vcpu->io.cursor = 0;
 
-	r = lm_exec(&ctx, &insn);
+	r = lm_exec(&ctx, insn);
 	switch (r) {
 	case LM_X_OK:
 		vcpu->io.nr = 0;
-		lm_emulate_commit(vcpu, &ctx);
+		lm_emulate_commit(vcpu, &ctx, rsp);
 		return LM_DONE;
 	case LM_X_FAULT:
 		vcpu->io.nr = 0;

@@ -84,8 +84,8 @@ bool lm_fetch_quick(struct lm_vcpu *vcpu, u64 linear, u64 *to)
 		at = (pte & GENMASK_ULL(51, 21)) | (linear & GENMASK_ULL(20, 12));
 		break;
 	}
-	/* A user's code for the user, the kernel's for the kernel: no right is in doubt. */
-	if (!(all & PT_U) != ((vcpu->st.seg[LM_SS].attr & LM_SEG_DPL) != LM_SEG_DPL))
+	if ((vcpu->st.seg[LM_SS].attr & LM_SEG_DPL) == LM_SEG_DPL ? !(all & PT_U) :
+	    (all & PT_U) && (vcpu->st.cr4 & X86_CR4_SMEP))
 		goto end;
 	at |= linear & ~PAGE_MASK;
 read:
