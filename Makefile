@@ -5,7 +5,7 @@
 # make bench      figures against KVM
 KDIR ?= $(shell scripts/kdir)
 
-.PHONY: all modules user run check check-long bench host clean
+.PHONY: all modules user run check bench host clean
 
 all: modules user
 

@@ -193,6 +193,7 @@ struct lm_exit {
 	u8 insn_len;
 	u8 nr_bytes;
 	bool single;		/* the executor: npf.gpa is where the memory operand is */
+	bool to_user;		/* the executor: done but for user space, which has its last write */
 	u32 code;
 	union {
 		u8 bytes[16];

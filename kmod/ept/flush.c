@@ -26,6 +26,7 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 
+#include "../monitor/trace.h"
 #include "flush.h"
 #include "tree.h"
 
@@ -94,6 +95,7 @@ void lm_flush_all(struct lm_vm *vm)
 
 		smp_mb();	/* whoever counted up to gen did so before we look at the CPUs */
 		lm_flush_kick(vm);
+		trace_lm_flush_all(gen, vm->nr_vcpus);
 		flush->done = gen;
 	}
 	spin_unlock(&flush->lock);

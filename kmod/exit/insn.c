@@ -244,7 +244,7 @@ static int lm_x_piece(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int byt
 	/* lm_mem_fault() has just found no memory there, or for a write none to be written. */
 	if (vcpu->exit.single && gpa == vcpu->exit.npf.gpa && (write || !vcpu->exit.npf.write))
 		return write && (flags & LM_XF_PROBE) ? LM_DONE :
-		       lm_io_access(vcpu, gpa, buf, bytes, write, false);
+		       lm_io_single(vcpu, gpa, buf, bytes, write);
 	if (write && (flags & LM_XF_PROBE)) {
 		if (!lm_gpa_is_ram(vcpu, gpa, true))
 			return LM_DONE;	/* a device takes any write */
@@ -282,6 +282,7 @@ static int lm_x_linear(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int 
 			return lm_x_result(ctx, r, la, error);
 	}
 	if (unlikely(first < bytes)) {
+		vcpu->exit.single = false;	/* two pieces, two accesses */
 		r = lm_walk(vcpu, la + first, access, &gpa2, &error);
 		if (r)
 			return lm_x_result(ctx, r, la + first, error);
@@ -475,13 +476,14 @@ int lm_emulate(struct lm_vcpu *vcpu)
 	ctx.va_bits = lm_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
 	rsp = vcpu->st.gpr[LM_RSP];
 	vcpu->io.cursor = 0;
+	e->to_user = false;
 
 	r = lm_exec(&ctx, insn);
 	switch (r) {
 	case LM_X_OK:
 		vcpu->io.nr = 0;
 		lm_emulate_commit(vcpu, &ctx, rsp);
-		return LM_DONE;
+		return e->to_user ? LM_USER : LM_DONE;
 	case LM_X_FAULT:
 		vcpu->io.nr = 0;
 		lm_queue_exception(vcpu, ctx.exc.vector, ctx.exc.has_error, ctx.exc.error,

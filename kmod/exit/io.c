@@ -106,6 +106,44 @@ int lm_io_access(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
 	return LM_DONE;
 }
 
+/**
+ * lm_io_single - the access of an instruction that has one memory operand
+ * @vcpu: in its section
+ * @gpa: guest physical address
+ * @buf: data
+ * @bytes: 1 to 32
+ * @write: direction
+ *
+ * A device in the module answers at once, so there is nothing to remember; and a
+ * write is the last that such an instruction does, so it need not run again
+ * after user space took it.
+ *
+ * Return: LM_DONE, LM_USER, LM_NEED
+ */
+int lm_io_single(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, bool write)
+{
+	int r;
+
+	if (unlikely(vcpu->io.nr || bytes > 8 || (bytes & (bytes - 1))))
+		return lm_io_access(vcpu, gpa, buf, bytes, write, false);
+	r = lm_mmio_dev(vcpu, gpa, bytes, write, buf);
+	if (r != LM_USER)
+		return r;
+	lm_io_to_user(vcpu, gpa, buf, bytes, write, false);
+	if (write) {
+		vcpu->exit.to_user = true;
+		return LM_DONE;
+	}
+	vcpu->io.frag[0].addr = gpa;
+	vcpu->io.frag[0].bytes = bytes;
+	vcpu->io.frag[0].write = false;
+	vcpu->io.frag[0].port = false;
+	vcpu->io.nr = 1;
+	vcpu->io.cursor = 1;
+	vcpu->io.pending = true;
+	return LM_USER;
+}
+
 /* IN and OUT of one register, the form that needs no executor. */
 static int lm_pio_reg(struct lm_vcpu *vcpu)
 {

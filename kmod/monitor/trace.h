@@ -126,17 +126,17 @@ TRACE_EVENT(lm_inject,
 );
 
 TRACE_EVENT(lm_flush_all,
-	TP_PROTO(u64 gen, int cpus),
-	TP_ARGS(gen, cpus),
+	TP_PROTO(u64 gen, int vcpus),
+	TP_ARGS(gen, vcpus),
 	TP_STRUCT__entry(
 		__field(u64, gen)
-		__field(int, cpus)
+		__field(int, vcpus)
 	),
 	TP_fast_assign(
 		__entry->gen = gen;
-		__entry->cpus = cpus;
+		__entry->vcpus = vcpus;
 	),
-	TP_printk("generation %llu kicked %d", __entry->gen, __entry->cpus)
+	TP_printk("generation %llu, %d vCPUs", __entry->gen, __entry->vcpus)
 );
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "../lamina.h"
 #include "../ept/flush.h"
+#include "../monitor/trace.h"
 #include "../section.h"
 #include "vmcb.h"
 
@@ -214,6 +215,8 @@ static noinline void svm_entry_work(struct lm_vcpu *vcpu)
 	struct svm_control *c = &hw->vmcb->c;
 
 	vcpu->entry_work = false;
+	if (vcpu->inject)
+		trace_lm_inject(vcpu);
 	c->event_inj = vcpu->inject;
 	vcpu->inject = 0;
 	/* A dummy virtual interrupt of the highest priority, intercepted (15.21.4). */

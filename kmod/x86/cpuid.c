@@ -17,7 +17,6 @@
 enum { LM_EAX, LM_EBX, LM_ECX, LM_EDX };
 
 #define F(x)	BIT(X86_FEATURE_##x & 31)
-#define LM_PSFD		BIT(28)	/* 0x80000008 EBX; kernels before 6.2 have no name for it */
 
 /**
  * struct lm_feature_word - one register of features and what is offered of it
@@ -94,7 +93,7 @@ static const struct lm_feature_word lm_words[] = {
 		.leaf = 0x80000008, .reg = LM_EBX, .word = CPUID_8000_0008_EBX,
 		.mask = F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) |
 			F(AMD_SSB_NO) |
-			LM_PSFD | F(BTC_NO) | F(AMD_IBPB_RET),
+			F(BTC_NO) | F(AMD_IBPB_RET),
 		.xsave = F(XSAVEERPTR),
 	},
 };
@@ -681,8 +680,6 @@ static void lm_derive_spec(struct lm_vcpu *vcpu)
 	if (lm_cpuid_has(vcpu, X86_FEATURE_SPEC_CTRL_SSBD) ||
 	    lm_cpuid_has(vcpu, X86_FEATURE_AMD_SSBD))
 		bits |= SPEC_CTRL_SSBD;
-	if (lm_cpuid_has(vcpu, 13 * 32 + ilog2(LM_PSFD)))
-		bits |= BIT(7);			/* PSFD */
 	x->spec_ctrl_supported = bits;
 	x->has_ibpb = lm_cpuid_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
 		      lm_cpuid_has(vcpu, X86_FEATURE_AMD_IBPB);
