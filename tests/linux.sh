@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Helpers for tests that boot Debian's kernel as a guest, sourced after lib.sh in
+# an emulated host that has --guest-kernel.
+# shellcheck shell=sh disable=SC2034,SC2154
+
+# What a guest may take. Only a guest that hangs needs all of it.
+PATIENCE=${PATIENCE:-240}
+COMPLAINTS='BUG|WARNING: |Oops|Call Trace|unchecked MSR|not responding|nobody cared'
+COMPLAINTS="$COMPLAINTS|[Ss]tall|soft lockup|unstable|failed to|IO-APIC.*bug"
+work=/tmp/linux-guests
+mkdir -p "$work"
+
+# initrd NAME: make an initrd whose /job is this function's standard input; its
+# path is left in $initrd. A guest that was given lm.run=sh+/job runs it. In it,
+# "complaints" prints the lines of the kernel log that no sound machine has. (An
+# emulated host's CPU does not promise a constant TSC, so Linux trusts kvm-clock.)
+initrd() {
+	initrd=$work/$1.cpio
+	rm -rf "$work/tree"
+	mkdir "$work/tree"
+	{
+		echo 'complaints() {'
+		echo "dmesg | grep -E '$COMPLAINTS' | grep -vE 'Speculative Return|TSCs unsynchronized'"
+		echo '}'
+		cat
+	} >"$work/tree/job"
+	{
+		cat /guest/initrd
+		(cd "$work/tree" && find . -mindepth 1 | cpio -o -H newc 2>/dev/null)
+	} >"$initrd.new"
+	mv "$initrd.new" "$initrd"
+}
+
+# guest [OPTION]...: boot one to its end, with $initrd. What it said is in $text,
+# its exit status in $status.
+guest() {
+	status=0
+	timeout "$PATIENCE" lamina run --kernel "${kernel:-/guest/vmlinux}" \
+		--initrd "${initrd:-/guest/initrd}" \
+		--append "console=ttyS0 quiet ${words:-lm.run=sh+/job}" "$@" \
+		</dev/null >"$work/out" 2>&1 || status=$?
+	text=$(tr -d '\r' <"$work/out")
+}
+
+# start NAME [OPTION]...: boot one in the background; see $NAME_pid. It ends when
+# it is told to by "finish", if its job waits for a line on its console.
+start() {
+	id=$1
+	shift
+	rm -f "$work/$id.in" "$work/$id.out"
+	mkfifo "$work/$id.in"
+	# Both ends are held by a sleeper, so that nobody sees the end of the input.
+	sleep 100000 <>"$work/$id.in" &
+	eval "${id}_holder=$!"
+	lamina run --name "$id" --kernel "${kernel:-/guest/vmlinux}" \
+		--initrd "${initrd:-/guest/initrd}" \
+		--append "console=ttyS0 quiet ${words:-lm.run=sh+/job}" "$@" \
+		<"$work/$id.in" >"$work/$id.out" 2>&1 &
+	eval "${id}_pid=$!"
+}
+
+# says NAME PATTERN: did the guest print such a line?
+says() {
+	tr -d '\r' <"$work/$1.out" | grep -qE -e "$2"
+}
+
+# running NAME PATTERN: wait until the guest prints it
+running() {
+	if ! wait_for "$PATIENCE" says "$1" "$2"; then
+		not_ok "guest $1 says $2"
+		diag "$(tail -n 20 "$work/$1.out")"
+		return 1
+	fi
+}
+
+# finish NAME: tell the guest to end and wait for it; as after "guest".
+finish() {
+	eval "pid=\$${1}_pid holder=\$${1}_holder"
+	echo >"$work/$1.in"
+	status=0
+	wait_for "$PATIENCE" gone "$pid" || kill -9 "$pid"
+	wait "$pid" || status=$?
+	kill "$holder" 2>/dev/null
+	wait "$holder" 2>/dev/null
+	text=$(tr -d '\r' <"$work/$1.out")
+}
+
+# gone PID: has this process ended (perhaps not yet been waited for)?
+gone() {
+	[ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
+}
+
+# drop NAME: kill the guest at once
+drop() {
+	eval "pid=\$${1}_pid holder=\$${1}_holder"
+	kill -9 "$pid" "$holder" 2>/dev/null
+	wait "$pid" "$holder" 2>/dev/null
+	:
+}
+
+# lines TEXT PATTERN: how many match
+lines() {
+	printf '%s\n' "$1" | grep -cE -e "$2"
+}
+
+# refs: how many users the module has
+refs() {
+	cat /sys/module/lamina/refcnt
+}
