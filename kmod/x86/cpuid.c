@@ -171,8 +171,8 @@ static void lm_filter_pv(struct kvm_cpuid_entry2 *e)
 	if (e->function == KVM_CPUID_SIGNATURE) {
 		e->eax = KVM_CPUID_FEATURES;
 		memcpy(&e->ebx, KVM_SIGNATURE, 4);
-		memcpy(&e->ecx, KVM_SIGNATURE + 4, 4);
-		memcpy(&e->edx, KVM_SIGNATURE + 8, 4);
+		memcpy(&e->ecx, &KVM_SIGNATURE[4], 4);
+		memcpy(&e->edx, &KVM_SIGNATURE[8], 4);
 		return;
 	}
 	e->eax = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_NOP_IO_DELAY) |

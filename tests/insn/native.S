@@ -14,7 +14,21 @@ native_run:
 	push	%r14
 	push	%r15
 	mov	%rsp, native_rsp(%rip)
-	cmpb	$0, native_vectors(%rip)
+	/*
+	 * The code was written through another linear address: serialize, or old
+	 * bytes may be executed (SDM vol. 3, 9.1.3). IRET does, and needs no exit.
+	 */
+	mov	%rsp, %rax
+	mov	%ss, %ecx
+	push	%rcx
+	push	%rax
+	pushfq
+	mov	%cs, %ecx
+	push	%rcx
+	lea	3f(%rip), %rcx
+	push	%rcx
+	iretq
+3:	cmpb	$0, native_vectors(%rip)
 	je	1f
 	lea	native_ymm(%rip), %rax
 	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
