@@ -16,7 +16,7 @@ silent() {
 	}
 	# Sparse also complains of the kernel's own inline functions.
 	unlike "$test_name" "$(printf '%s\n' "$output" |
-		grep -vE '^/usr/src/linux-headers-[^:]*/include/[^:]*: warning: cast truncates')" \
+		grep -vE '^/usr/src/linux-headers-[^:]*/include/[^:]*:[0-9:]*: warning: cast truncates')" \
 		'(warning|error):'
 }
 
