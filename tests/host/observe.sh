@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# What a host sees of its guests: tracepoints, counters, threads.
+# host: --smp 2 --mem 1G --guest-kernel
+# add: tests/linux.sh
+# timeout: 400
+
+. tests/lib.sh
+. tests/linux.sh
+
+tracing=/sys/kernel/tracing
+for event in lm_entry lm_exit lm_npf lm_msr lm_inject; do
+	echo 1 >$tracing/events/lamina/$event/enable
+	is "$event can be switched on" "$(cat $tracing/events/lamina/$event/enable)" 1
+done
+is 'no lines without a guest' "$(grep -c ' lm_' $tracing/trace)" 0
+echo 4096 >$tracing/buffer_size_kb
+
+initrd busy <<'END'
+read -r line
+i=0
+while [ $i -lt 20000 ]; do i=$((i + 1)); done
+echo 'job: busy'
+read -r line
+END
+start busy --mem 192M --cpus 2
+# shellcheck disable=SC2154 # busy_pid: start
+if running busy '^guest: up cpus=2'; then
+	# Boot was plenty.
+	for event in lm_exit lm_npf lm_msr lm_inject; do
+		echo 0 >$tracing/events/lamina/$event/enable
+	done
+	echo 0 >$tracing/events/lamina/lm_entry/enable
+	cp $tracing/trace $work/trace
+	like 'lm_entry' "$(grep -m 20 ' lm_entry: ' $work/trace)" \
+		'lm_entry: vcpu [01] rip [0-9a-f]+ inject [0-9a-f]+$'
+	like 'lm_exit' "$(grep -m 20 ' lm_exit: ' $work/trace)" \
+		'lm_exit: vcpu [01] [a-z_]+ code [0-9a-f]+ rip [0-9a-f]+$'
+	like 'lm_npf' "$(grep -m 20 ' lm_npf: ' $work/trace)" 'lm_npf: vcpu [01] gpa [0-9a-f]+'
+	like 'lm_msr' "$(grep -m 20 ' lm_msr: ' $work/trace)" \
+		'lm_msr: vcpu [01] (read|write) [0-9a-f]+ = '
+	like 'lm_inject' "$(grep -m 20 ' lm_inject: ' $work/trace)" \
+		'lm_inject: vcpu [01] vector [0-9]+ type [0-9]'
+	like 'both vCPUs are there' "$(grep -o 'lm_exit: vcpu 1' $work/trace | head -n 1)" 'vcpu 1'
+	echo >$tracing/trace
+
+	echo >"$work/busy.in"
+	running busy '^job: busy' || :
+	is 'no lines when switched off' "$(grep -c ' lm_' $tracing/trace)" 0
+
+	# Counters.
+	vm=$(echo /sys/kernel/debug/lamina/*)
+	is 'a directory with the owner in its name' "${vm##*/}" "$busy_pid-${vm##*-}"
+	like 'its owner' "$(cat "$vm/vm")" "^owner $busy_pid\$"
+	like 'its CPUs' "$(cat "$vm/vm")" '^vcpus 2$'
+	like 'its page tables' "$(cat "$vm/vm")" '^table_pages [1-9][0-9]*$'
+	for cpu in 0 1; do
+		counters=$(cat "$vm/vcpu$cpu")
+		is "vCPU $cpu: exits of all kinds add up" \
+			"$(echo "$counters" | awk '/^exit_/ { n += $2 } END { print n }')" \
+			"$(echo "$counters" | awk '/^exits / { print $2 }')"
+		for kind in exit_cpuid exit_npf exit_hlt exit_msr halts irq_injected; do
+			like "vCPU $cpu: $kind" "$counters" "^$kind [1-9][0-9]*\$"
+		done
+	done
+	like 'vCPU 0: port accesses' "$(cat "$vm/vcpu0")" '^exit_io [1-9]'
+
+	like 'threads have names' "$(cat /proc/"$busy_pid"/task/*/comm)" '^busy/1'
+	finish busy
+	is 'the guest ended well' "$status" 0
+else
+	drop busy
+fi
+is 'the counters went with it' "$(ls /sys/kernel/debug/lamina)" ''
+skip perf 'an emulated host has no counters and no perf'
