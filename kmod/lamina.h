@@ -533,9 +533,13 @@ static inline struct lm_vcpu *lm_vcpu_get(struct lm_vm *vm, int index)
 	return READ_ONCE(vm->vcpu[index]);
 }
 
-/* The acquire pairs with the release in lm_vcpu_publish(). */
+static inline int lm_vcpu_count(struct lm_vm *vm)
+{
+	/* Pairs with the release in lm_vcpu_publish(). */
+	return smp_load_acquire(&vm->nr_vcpus);
+}
+
 #define lm_for_each_vcpu(i, v, vm)						\
-	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) &&		\
-	     ((v) = lm_vcpu_get(vm, i)); (i)++)
+	for ((i) = 0; (i) < lm_vcpu_count(vm) && ((v) = lm_vcpu_get(vm, i)); (i)++)
 
 #endif
