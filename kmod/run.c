@@ -8,7 +8,6 @@
  *     lm_inside            the section: requests, enter, handle, again
  *     lm_mem_need          may sleep: fault in what a handler asked for
  */
-#include <linux/interrupt.h>
 #include <linux/kvm_para.h>
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
@@ -223,7 +222,7 @@ static int lm_enter_once(struct lm_vcpu *vcpu)
 {
 	int r;
 
-	if (unlikely(lm_task_work_pending() || local_softirq_pending()))
+	if (unlikely(lm_task_work_pending()))
 		return LM_AGAIN;
 	if (unlikely(READ_ONCE(vcpu->requests))) {
 		r = lm_serve(vcpu);

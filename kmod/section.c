@@ -4,7 +4,6 @@
  * host must find again afterwards.  Each _enter has its _leave; nothing between
  * them sleeps.  Interrupts are off but in the vendor's window().
  */
-#include <linux/bottom_half.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -122,12 +121,9 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 {
 	int cpu;
 
-	/* Softirqs want the FPU, which is ours: they wait until the section is left. */
-	local_bh_disable();
 	local_irq_disable();
 	if (unlikely(!this_cpu_read(lm_cpu_is_on))) {
 		local_irq_enable();
-		local_bh_enable();
 		return -EIO;
 	}
 	this_cpu_write(lm_current, vcpu);
@@ -169,7 +165,6 @@ void lm_section_leave(struct lm_vcpu *vcpu)
 	lm_fpu_leave(vcpu);
 	this_cpu_write(lm_current, NULL);
 	local_irq_enable();
-	local_bh_enable();
 }
 
 /**

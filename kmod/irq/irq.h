@@ -28,6 +28,7 @@ struct lm_pic;
 struct lm_pit;
 struct lm_routing;
 struct lm_bus;
+struct seq_file;
 
 #define LM_MAX_APIC_ID	1024	/* APIC ids are vCPU ids: LM_MAX_VCPU_ID */
 #define LM_MAX_IRQFDS	8192
@@ -109,6 +110,7 @@ int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, v
 int lm_lapic_create(struct lm_vcpu *vcpu);	/* id and index are set; not yet in vm->vcpu[] */
 void lm_lapic_free(struct lm_vcpu *vcpu);	/* sleepable */
 void lm_lapic_reset(struct lm_vcpu *vcpu, bool init);
+void lm_lapic_show(struct lm_vcpu *vcpu, struct seq_file *m);
 int lm_lapic_get(struct lm_vcpu *vcpu, struct kvm_lapic_state *s);
 int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s);
 /* APIC_BASE, 0x800–0x8ff, TSC_DEADLINE: 0 or 1 (#GP); section or ioctl with vcpu->mutex held */

@@ -18,6 +18,8 @@
 #include <asm/apicdef.h>
 #include <asm/msr-index.h>
 
+#include <linux/seq_file.h>
+
 #include "chips.h"
 
 /* Version 0x14 with six LVT entries: no CMCI, no suppressed EOI broadcast. */
@@ -755,4 +757,22 @@ int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s)
 	lm_timer_restore(l, r[APIC_TMICT / 4], r[APIC_TMCCT / 4]);
 	lm_timer_set_deadline(l, deadline);	/* an MSR, not one of these registers */
 	return 0;
+}
+
+/**
+ * lm_lapic_show() - what is pending and in service, for debugfs
+ * @vcpu: the vCPU; it may run meanwhile
+ * @m: where to
+ */
+void lm_lapic_show(struct lm_vcpu *vcpu, struct seq_file *m)
+{
+	const struct lm_lapic *l = vcpu->lapic;
+	int i;
+
+	seq_printf(m, "tpr %x\n", lm_reg(l, APIC_TASKPRI));
+	for (i = 7; i >= 0; i--)
+		seq_printf(m, "%s%08x", i == 7 ? "irr " : "", lm_reg(l, APIC_IRR + i * 16));
+	for (i = 7; i >= 0; i--)
+		seq_printf(m, "%s%08x", i == 7 ? "\nisr " : "", lm_reg(l, APIC_ISR + i * 16));
+	seq_printf(m, "\nirr_pending %d\n", READ_ONCE(l->irr_pending));
 }

@@ -15,7 +15,7 @@ static struct dentry *lm_debugfs;
 static int lm_vcpu_stats_show(struct seq_file *m, void *unused)
 {
 	static const struct trace_print_flags kinds[] = { LM_EXIT_NAMES };
-	const struct lm_vcpu *vcpu = m->private;
+	struct lm_vcpu *vcpu = m->private;
 	const struct lm_vcpu_stat *s = &vcpu->stat;
 	u64 exits = 0;
 	unsigned int i;
@@ -34,6 +34,16 @@ static int lm_vcpu_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "irq_injected %llu\n", s->irq_injected);
 	seq_printf(m, "nmi_injected %llu\n", s->nmi_injected);
 	seq_printf(m, "flushes %llu\n", s->flushes);
+	/* Where it stands: what a hang needs to be understood. */
+	seq_printf(m, "cpu %d\n", READ_ONCE(vcpu->cpu));
+	seq_printf(m, "mp_state %u\n", READ_ONCE(vcpu->mp_state));
+	seq_printf(m, "requests %lx\n", READ_ONCE(vcpu->requests));
+	seq_printf(m, "rip %llx\n", READ_ONCE(vcpu->st.rip));
+	seq_printf(m, "rflags %llx\n", READ_ONCE(vcpu->st.rflags));
+	seq_printf(m, "inflight %llx\n", READ_ONCE(vcpu->ev.inflight));
+	seq_printf(m, "nmi_masked %d\n", READ_ONCE(vcpu->ev.nmi_masked));
+	if (vcpu->lapic)
+		lm_lapic_show(vcpu, m);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(lm_vcpu_stats);

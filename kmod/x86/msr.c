@@ -274,6 +274,7 @@ static int lm_pv_wall_clock(struct lm_vcpu *vcpu, u64 val, bool host)
 static int lm_pv_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	struct lm_x86 *x = &vcpu->x86;
+	int r;
 
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
@@ -297,7 +298,10 @@ static int lm_pv_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 			return 1;
 		if (val & 2)
 			return 1;
-		/* an armed flag of the old area is void */
+		/* a handler may write this before it ends its own interrupt: not by an old flag */
+		r = host ? 0 : lm_pv_eoi_sync(vcpu);
+		if (r)
+			return r;
 		x->pv_eoi_pending = false;
 		x->pv_eoi = val;
 		return 0;
