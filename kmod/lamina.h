@@ -281,7 +281,6 @@ enum lm_request {
 };
 
 struct lm_vcpu_stat {
-	u64 exits;
 	u64 by_kind[LM_EXIT_KINDS];
 	u64 guest_tsc;		/* cycles between entry and exit, when enabled */
 	u64 user_exits;
@@ -324,7 +323,6 @@ struct lm_vcpu {
 		bool write;
 	} need;				/* (s) with LM_NEED */
 
-	int (*complete)(struct lm_vcpu *vcpu);	/* (v) finish the last user exit */
 	struct lm_io io;		/* (v) */
 	bool retry;			/* (v) call the handler of exit again before entering */
 	bool dr_loaded;			/* (v) the guest uses DR0-3: they are in the CPU in its section */
@@ -359,7 +357,6 @@ struct lm_vm {
 	pid_t owner;			/* (c) for names in debugfs */
 	struct list_head node;		/* on lm_vms */
 	struct dentry *debugfs;
-	struct lm_vm_hw *hw;		/* (c) the vendor's part */
 };
 
 /**
@@ -391,8 +388,6 @@ struct lm_backend {
 	void (*teardown)(void);
 	int (*cpu_on)(void);			/* this CPU, interrupts off */
 	void (*cpu_off)(void);
-	int (*vm_init)(struct lm_vm *vm);
-	void (*vm_free)(struct lm_vm *vm);
 	int (*vcpu_init)(struct lm_vcpu *vcpu);
 	void (*vcpu_free)(struct lm_vcpu *vcpu);
 	void (*load)(struct lm_vcpu *vcpu);	/* section begins */

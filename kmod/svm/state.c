@@ -54,27 +54,36 @@ static void svm_save_guest(struct lm_hw *hw)
 /* What most handlers that look at the guest's memory need: one straight copy. */
 #define SVM_S_CHEAP	(LM_S_CR0 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | LM_S_CS | LM_S_SS)
 
-static void svm_get_one_cheap(struct lm_vcpu *vcpu, u32 groups);
-
-static __always_inline void svm_get_cheap(struct lm_vcpu *vcpu, u32 groups)
+/* With constant groups the tests are the compiler's. */
+static __always_inline void svm_copy_cheap(struct lm_vcpu *vcpu, u32 groups)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct svm_save *s = &hw->vmcb->s;
 	struct lm_state *st = &vcpu->st;
 
-	if (unlikely((groups & SVM_S_CHEAP) != SVM_S_CHEAP)) {
-		svm_get_one_cheap(vcpu, groups);
-		return;
+	if (groups & LM_S_CR0)
+		st->cr0 = (s->cr0 & ~CR0_HIDDEN) | hw->cr0_hidden;
+	if (groups & LM_S_CR3)
+		st->cr3 = s->cr3;
+	if (groups & LM_S_CR4)
+		st->cr4 = s->cr4;
+	if (groups & LM_S_EFER)
+		st->efer = s->efer & ~EFER_SVME;
+	if (groups & LM_S_CS)
+		svm_get_seg(&st->seg[LM_CS], &s->cs);
+	if (groups & LM_S_SS) {
+		svm_get_seg(&st->seg[LM_SS], &s->ss);
+		/* The CPL field rules, whatever the CPU left in SS.DPL (15.5.1). */
+		st->seg[LM_SS].attr &= ~LM_SEG_DPL;
+		st->seg[LM_SS].attr |= s->cpl << LM_SEG_DPL_SHIFT;
 	}
-	st->cr0 = (s->cr0 & ~CR0_HIDDEN) | hw->cr0_hidden;
-	st->cr3 = s->cr3;
-	st->cr4 = s->cr4;
-	st->efer = s->efer & ~EFER_SVME;
-	svm_get_seg(&st->seg[LM_CS], &s->cs);
-	svm_get_seg(&st->seg[LM_SS], &s->ss);
-	/* The CPL field rules, whatever the CPU left in SS.DPL (15.5.1). */
-	st->seg[LM_SS].attr = (st->seg[LM_SS].attr & ~LM_SEG_DPL) | s->cpl << LM_SEG_DPL_SHIFT;
-	vcpu->valid |= SVM_S_CHEAP;
+	vcpu->valid |= groups & SVM_S_CHEAP;
+}
+
+/* A handler may have written some of them already: those must not be read over. */
+static noinline void svm_copy_some_cheap(struct lm_vcpu *vcpu, u32 groups)
+{
+	svm_copy_cheap(vcpu, groups);
 }
 
 void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
@@ -85,7 +94,10 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 
 	if (groups & SVM_S_CHEAP) {
 		groups |= SVM_S_CHEAP & ~vcpu->valid;
-		svm_get_cheap(vcpu, groups);
+		if (likely((groups & SVM_S_CHEAP) == SVM_S_CHEAP))
+			svm_copy_cheap(vcpu, SVM_S_CHEAP);
+		else
+			svm_copy_some_cheap(vcpu, groups);
 		if (!(groups & ~SVM_S_CHEAP))
 			return;
 	}
@@ -133,31 +145,6 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 	if (groups & LM_S_PAT)
 		st->pat = s->g_pat;
 	vcpu->valid |= groups;
-}
-
-/* A handler has written some of them already: those must not be read over. */
-static noinline void svm_get_one_cheap(struct lm_vcpu *vcpu, u32 groups)
-{
-	struct lm_hw *hw = vcpu->hw;
-	struct svm_save *s = &hw->vmcb->s;
-	struct lm_state *st = &vcpu->st;
-
-	if (groups & LM_S_CR0)
-		st->cr0 = (s->cr0 & ~CR0_HIDDEN) | hw->cr0_hidden;
-	if (groups & LM_S_CR3)
-		st->cr3 = s->cr3;
-	if (groups & LM_S_CR4)
-		st->cr4 = s->cr4;
-	if (groups & LM_S_EFER)
-		st->efer = s->efer & ~EFER_SVME;
-	if (groups & LM_S_CS)
-		svm_get_seg(&st->seg[LM_CS], &s->cs);
-	if (groups & LM_S_SS) {
-		svm_get_seg(&st->seg[LM_SS], &s->ss);
-		st->seg[LM_SS].attr &= ~LM_SEG_DPL;
-		st->seg[LM_SS].attr |= s->cpl << LM_SEG_DPL_SHIFT;
-	}
-	vcpu->valid |= groups & SVM_S_CHEAP;
 }
 
 static void svm_put_cr0(struct lm_vcpu *vcpu)
