@@ -190,10 +190,11 @@ void lm_tag_pool_init(struct lm_tag_pool *pool, u32 min, u32 max);
 enum lm_flush_how lm_flush_slow(struct lm_vcpu *vcpu, struct lm_tag_pool *pool, bool by_asid);
 
 /*
- * debug_tlb: a model of what the vCPU's TLB may hold, checked at each entry.
+ * debug_tlb: a model of what the vCPU's TLB may hold, checked at each entry
+ * against what the vendor really does.
  */
 DECLARE_STATIC_KEY_FALSE(lm_debug_tlb);
-void lm_tlb_check(struct lm_vcpu *vcpu);
+void lm_tlb_enter(struct lm_vcpu *vcpu, u32 tag, enum lm_flush_how did);
 
 /* lm_flush_decide(), lm_flush_self(): in flush.h, which needs struct lm_vcpu. */
 

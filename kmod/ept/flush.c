@@ -30,8 +30,8 @@
 #include "flush.h"
 #include "tree.h"
 
-static bool debug_tlb;
-module_param(debug_tlb, bool, 0444);
+bool lm_debug_tlb_wanted;
+module_param_named(debug_tlb, lm_debug_tlb_wanted, bool, 0444);
 MODULE_PARM_DESC(debug_tlb, "keep a model of each vCPU's TLB and check it at every entry (slow)");
 
 DEFINE_STATIC_KEY_FALSE(lm_debug_tlb);
@@ -132,7 +132,6 @@ enum lm_flush_how lm_flush_slow(struct lm_vcpu *vcpu, struct lm_tag_pool *pool, 
 	/* Read before the flush: an invalidation after this line is answered next time. */
 	f->gen = atomic64_read(&vcpu->vm->mem.flush.gen);
 	vcpu->stat.flushes++;
-	lm_tlb_reset(vcpu);
 	if (by_asid && f->pool == pool && f->pool_gen == pool->gen)
 		return LM_FLUSH_TAG;
 	if (pool->next > pool->max) {
@@ -149,13 +148,16 @@ enum lm_flush_how lm_flush_slow(struct lm_vcpu *vcpu, struct lm_tag_pool *pool, 
 /* ---- debug_tlb ---- */
 
 #define LM_TLB_BITS	7
+#define LM_TLB_TAGS	32
 
 /*
- * What the vCPU's TLB may hold: each translation that a fault answered with,
- * from then until the tag is flushed or left.  Direct-mapped; an entry that is
- * pushed out is no longer watched.
+ * What the vCPU's TLB may hold: each translation that a fault answered with, and
+ * after a flush what the tree has for the same frame, as the CPU may fetch it
+ * again.  Direct-mapped; an entry that is pushed out is no longer watched.
  */
 struct lm_tlb {
+	int cpu;			/* where and under which tag it entered last */
+	u32 tag;
 	struct {
 		u64 gfn;
 		u64 leaf;		/* 0: unused */
@@ -163,9 +165,17 @@ struct lm_tlb {
 	} e[1 << LM_TLB_BITS];
 };
 
+/* Whose translations each tag of a CPU may have; direct-mapped like the above. */
+struct lm_tag_user {
+	u64 who;			/* 0: nobody since the last flush */
+	u32 tag;
+};
+
+static DEFINE_PER_CPU(struct lm_tag_user [LM_TLB_TAGS], lm_tag_users);
+
 int lm_tlb_init(struct lm_vcpu *vcpu)
 {
-	if (!debug_tlb)
+	if (!lm_debug_tlb_wanted)
 		return 0;
 	vcpu->mem.tlb = kvzalloc(sizeof(*vcpu->mem.tlb), GFP_KERNEL_ACCOUNT);
 	if (!vcpu->mem.tlb)
@@ -181,12 +191,6 @@ void lm_tlb_free(struct lm_vcpu *vcpu)
 	static_branch_dec(&lm_debug_tlb);
 	kvfree(vcpu->mem.tlb);
 	vcpu->mem.tlb = NULL;
-}
-
-void lm_tlb_reset(struct lm_vcpu *vcpu)
-{
-	if (static_branch_unlikely(&lm_debug_tlb) && vcpu->mem.tlb)
-		memset(vcpu->mem.tlb, 0, sizeof(*vcpu->mem.tlb));
 }
 
 /**
@@ -208,6 +212,23 @@ void lm_tlb_note(struct lm_vcpu *vcpu, u64 gfn, u64 leaf, int level)
 	tlb->e[i].level = level;
 }
 
+/* Flushed, or under another tag: the guest begins with what the tree has now. */
+static void lm_tlb_refill(struct lm_vcpu *vcpu)
+{
+	const struct lm_mem *mem = &vcpu->vm->mem;
+	struct lm_tlb *tlb = vcpu->mem.tlb;
+	struct lm_pos pos;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tlb->e); i++) {
+		if (!tlb->e[i].leaf)
+			continue;
+		lm_tree_find(mem, tlb->e[i].gfn, &pos);
+		tlb->e[i].leaf = lm_entry_present(mem, pos.val) ? pos.val : 0;
+		tlb->e[i].level = pos.level;
+	}
+}
+
 /* Does the tree still grant all that the TLB may hold? */
 static bool lm_tlb_stale(const struct lm_mem *mem, u64 gfn, u64 leaf, int level)
 {
@@ -221,31 +242,80 @@ static bool lm_tlb_stale(const struct lm_mem *mem, u64 gfn, u64 leaf, int level)
 	       ((pos.val ^ leaf) & frame) || (leaf & mem->format->write & ~pos.val);
 }
 
-/**
- * lm_tlb_check - may this vCPU enter with what its TLB may hold?
- * @vcpu: in its section, after its decision on flushes
- *
+/*
  * Something stale is all right as long as its zapper still owes the flush: that
  * one waits until we are out.
  */
-void lm_tlb_check(struct lm_vcpu *vcpu)
+static bool lm_tlb_any_stale(struct lm_vcpu *vcpu)
 {
 	struct lm_mem *mem = &vcpu->vm->mem;
 	struct lm_tlb *tlb = vcpu->mem.tlb;
 	unsigned int i;
 
-	if (!tlb)
-		return;
 	for (i = 0; i < ARRAY_SIZE(tlb->e); i++) {
 		if (!tlb->e[i].leaf ||
 		    !lm_tlb_stale(mem, tlb->e[i].gfn, tlb->e[i].leaf, tlb->e[i].level))
 			continue;
 		smp_rmb();	/* a zapper counts itself before it zaps */
-		if (atomic_read(&mem->flush.unflushed) ||
-		    atomic64_read(&mem->flush.gen) != vcpu->flush.gen)
-			continue;
-		WARN_ONCE(1, "lamina: vCPU %d enters with a stale translation of gfn %llx\n",
-			  vcpu->id, tlb->e[i].gfn);
-		tlb->e[i].leaf = 0;
+		if (!atomic_read(&mem->flush.unflushed) &&
+		    atomic64_read(&mem->flush.gen) == vcpu->flush.gen)
+			return true;
 	}
+	return false;
+}
+
+/* Takes the tag; false if it still has translations of another user or of an earlier use. */
+static bool lm_tlb_take_tag(struct lm_vcpu *vcpu, u32 tag, bool same, enum lm_flush_how did)
+{
+	struct lm_tag_user *users = *this_cpu_ptr(&lm_tag_users);
+	u64 me = vcpu->vm->id << 16 | (vcpu->index + 1);
+	struct lm_tag_user *u = &users[tag % LM_TLB_TAGS];
+	bool good;
+
+	if (did == LM_FLUSH_ALL)
+		memset(users, 0, sizeof(*users) * LM_TLB_TAGS);
+	good = did == LM_FLUSH_TAG || !u->who || u->tag != tag || (same && u->who == me);
+	u->who = me;
+	u->tag = tag;
+	return good;
+}
+
+/**
+ * lm_tlb_look - may this vCPU enter with what its TLB may hold?
+ * @vcpu: in its section, about to enter
+ * @tag: under which tag
+ * @did: what this entry does to the TLB
+ *
+ * Return: NULL, or what is wrong
+ */
+const char *lm_tlb_look(struct lm_vcpu *vcpu, u32 tag, enum lm_flush_how did)
+{
+	struct lm_tlb *tlb = vcpu->mem.tlb;
+	int cpu = raw_smp_processor_id();
+	bool same = tlb->cpu == cpu && tlb->tag == tag;
+
+	if (!same || did == LM_FLUSH_TAG || did == LM_FLUSH_ALL)
+		lm_tlb_refill(vcpu);
+	tlb->cpu = cpu;
+	tlb->tag = tag;
+	if (!lm_tlb_take_tag(vcpu, tag, same, did))
+		return "a tag that was used before and not flushed";
+	if (lm_tlb_any_stale(vcpu)) {
+		memset(tlb->e, 0, sizeof(tlb->e));
+		return "a stale translation";
+	}
+	return NULL;
+}
+
+/**
+ * lm_tlb_enter - lm_tlb_look() for the vendor, right before the guest runs
+ * @vcpu: in its section, after its decision on flushes
+ * @tag: the tag that the hardware will use
+ * @did: what the hardware will flush
+ */
+void lm_tlb_enter(struct lm_vcpu *vcpu, u32 tag, enum lm_flush_how did)
+{
+	const char *wrong = vcpu->mem.tlb ? lm_tlb_look(vcpu, tag, did) : NULL;
+
+	WARN_ONCE(wrong, "lamina: vCPU %d enters with %s\n", vcpu->id, wrong);
 }

@@ -23,14 +23,11 @@ static __always_inline enum lm_flush_how
 lm_flush_decide(struct lm_vcpu *vcpu, struct lm_tag_pool *pool, bool by_asid)
 {
 	const struct lm_flush_cpu *f = &vcpu->flush;
-	enum lm_flush_how how = LM_FLUSH_NONE;
 
-	if (unlikely(f->gen != (u64)atomic64_read(&vcpu->vm->mem.flush.gen) ||
-		     f->pool != pool || f->pool_gen != pool->gen))
-		how = lm_flush_slow(vcpu, pool, by_asid);
-	if (static_branch_unlikely(&lm_debug_tlb))
-		lm_tlb_check(vcpu);
-	return how;
+	if (likely(f->gen == (u64)atomic64_read(&vcpu->vm->mem.flush.gen) &&
+		   f->pool == pool && f->pool_gen == pool->gen))
+		return LM_FLUSH_NONE;
+	return lm_flush_slow(vcpu, pool, by_asid);
 }
 
 /**

@@ -173,9 +173,10 @@ static inline bool lm_inv_covers(struct lm_mem *mem, unsigned long start, unsign
 /* ---- flush.c ---- */
 int lm_flush_init(struct lm_flush *flush);
 void lm_flush_free(struct lm_flush *flush);
+extern bool lm_debug_tlb_wanted;
 int lm_tlb_init(struct lm_vcpu *vcpu);
 void lm_tlb_free(struct lm_vcpu *vcpu);
-void lm_tlb_reset(struct lm_vcpu *vcpu);
 void lm_tlb_note(struct lm_vcpu *vcpu, u64 gfn, u64 leaf, int level);
+const char *lm_tlb_look(struct lm_vcpu *vcpu, u32 tag, enum lm_flush_how did);
 
 #endif

@@ -12,6 +12,7 @@
 #include <asm/processor.h>
 
 #include "../lamina.h"
+#include "debug.h"
 #include "vmcb.h"
 
 #define SVM_IOPM_PAGES_ORDER	2	/* 12 KiB, contiguous (15.10.1) */
@@ -38,8 +39,8 @@ MODULE_PARM_DESC(svm_no_nrips, "do not use the next RIP that the CPU saves (debu
 static bool no_assists;
 module_param_named(svm_no_assists, no_assists, bool, 0444);
 MODULE_PARM_DESC(svm_no_assists, "do not use decode assists (debug)");
-static bool no_flushbyasid;
-module_param_named(svm_no_flushbyasid, no_flushbyasid, bool, 0444);
+bool lm_svm_no_flushbyasid;
+module_param_named(svm_no_flushbyasid, lm_svm_no_flushbyasid, bool, 0444);
 MODULE_PARM_DESC(svm_no_flushbyasid, "flush by taking a fresh ASID (debug)");
 static bool no_clean;
 module_param_named(svm_no_clean, no_clean, bool, 0444);
@@ -74,7 +75,7 @@ static void svm_read_caps(void)
 	lm_caps.nrips = (edx & BIT(3)) && !no_nrips;
 	lm_caps.tsc_scaling = edx & BIT(4);
 	lm_caps.clean_bits = (edx & BIT(5)) && !no_clean;
-	lm_caps.flush_by_asid = (edx & BIT(6)) && !no_flushbyasid;
+	lm_caps.flush_by_asid = (edx & BIT(6)) && !lm_svm_no_flushbyasid;
 	lm_caps.decode_assists = (edx & BIT(7)) && !no_assists;
 	lm_caps.vgif = edx & BIT(16);
 	lm_caps.tsc_frac_bits = 32;
@@ -126,6 +127,7 @@ int lm_svm_setup(void)
 	if (r)
 		return r;
 	svm_read_caps();
+	lm_svm_debug_setup();
 	if (lm_caps.nr_asids < 2) {
 		pr_err("this CPU's SVM offers %u ASIDs; at least 2 are needed\n", lm_caps.nr_asids);
 		return -EOPNOTSUPP;

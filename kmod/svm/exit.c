@@ -11,10 +11,12 @@
 #include "../ept/flush.h"
 #include "../monitor/trace.h"
 #include "../section.h"
+#include "debug.h"
 #include "vmcb.h"
 
 /* Exits that carry nothing but their kind. */
 static const u8 svm_plain[0x90] = {
+	[SVM_EXIT_DR_READ ... SVM_EXIT_EXC - 1] = LM_EXIT_DR + 1,
 	[SVM_EXIT_INTR] = LM_EXIT_INTR + 1,
 	[SVM_EXIT_NMI] = LM_EXIT_INTR + 1,
 	[SVM_EXIT_SMI] = LM_EXIT_INTR + 1,
@@ -66,13 +68,13 @@ static void svm_exit_npf(struct lm_exit *e, const struct svm_control *c)
 	}
 }
 
+/* The selective intercept is a write of CR0. */
 static void svm_exit_cr(struct lm_exit *e, const struct svm_control *c, u32 code)
 {
-	e->kind = code >= SVM_EXIT_DR_READ && code < SVM_EXIT_EXC ? LM_EXIT_DR : LM_EXIT_CR;
-	e->cr.known = lm_caps.decode_assists && code != SVM_EXIT_CR0_SEL &&
-		      (e->kind == LM_EXIT_DR || (c->exit_info1 & BIT_ULL(63)));
-	e->cr.nr = code & 15;
-	e->cr.write = code & 0x10;
+	e->kind = LM_EXIT_CR;
+	e->cr.known = lm_caps.decode_assists && (c->exit_info1 & SVM_CR_VALID);
+	e->cr.nr = code == SVM_EXIT_CR0_SEL ? 0 : code & 15;
+	e->cr.write = code >= SVM_EXIT_CR_WRITE;
 	e->cr.gpr = c->exit_info1 & 15;
 }
 
@@ -121,7 +123,7 @@ static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64
 		e->kind = LM_EXIT_MSR;
 		e->msr.write = c->exit_info1 & 1;
 		break;
-	case SVM_EXIT_CR_READ ... SVM_EXIT_EXC - 1:
+	case SVM_EXIT_CR_READ ... SVM_EXIT_DR_READ - 1:
 	case SVM_EXIT_CR0_SEL:
 		svm_exit_cr(e, c, code);
 		break;
@@ -249,6 +251,13 @@ static __always_inline void svm_flush(struct lm_vcpu *vcpu)
 		c->tlb_control = SVM_TLB_ASID;
 }
 
+/* For the model TLB: not what was decided but what the VMCB says. */
+static enum lm_flush_how svm_flushes(const struct svm_control *c)
+{
+	return c->tlb_control == SVM_TLB_ALL ? LM_FLUSH_ALL :
+	       c->tlb_control == SVM_TLB_ASID ? LM_FLUSH_TAG : LM_FLUSH_NONE;
+}
+
 /*
  * VMRUN refused the state (15.5.1).  Nothing says that it flushed before it
  * looked, and the event was not delivered: both are still to be done.
@@ -279,6 +288,10 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 	svm_flush(vcpu);
 	vmcb->s.rax = vcpu->st.gpr[LM_RAX];
 	c->clean = hw->clean;
+	if (static_branch_unlikely(&lm_debug_tlb))
+		lm_tlb_enter(vcpu, c->asid, svm_flushes(c));
+	if (static_branch_unlikely(&lm_svm_debug))
+		lm_svm_debug_entry(vcpu);
 
 	lm_guest_enter(vcpu);
 	lm_svm_vmrun(vcpu->st.gpr, hw->vmcb_pa, &hw->guest_gs);
@@ -292,6 +305,8 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 	vcpu->st.rflags = vmcb->s.rflags;
 	vcpu->st.shadow = c->int_state & SVM_INT_SHADOW ? LM_SHADOW_STI : LM_SHADOW_NONE;
 	vcpu->valid = LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW;
+	if (static_branch_unlikely(&lm_svm_debug))
+		lm_svm_debug_exit(vcpu);
 
 	svm_translate(vcpu, c, vmcb->s.rip);
 	if (unlikely(vcpu->exit.kind == LM_EXIT_FAIL_ENTRY))

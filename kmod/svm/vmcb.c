@@ -10,6 +10,7 @@
 #include <asm/processor-flags.h>
 
 #include "../lamina.h"
+#include "debug.h"
 #include "vmcb.h"
 
 #define SVM_MSRPM_ORDER		1	/* 8 KiB, contiguous (15.11) */
@@ -50,9 +51,11 @@ int lm_svm_vcpu_init(struct lm_vcpu *vcpu)
 	hw->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!hw->vmcb)
 		goto free_hw;
+	if (lm_svm_debug_init(hw))
+		goto free_vmcb;
 	hw->msrpm = (void *)__get_free_pages(GFP_KERNEL_ACCOUNT, SVM_MSRPM_ORDER);
 	if (!hw->msrpm)
-		goto free_vmcb;
+		goto free_debug;
 	memset(hw->msrpm, 0xff, PAGE_SIZE << SVM_MSRPM_ORDER);
 	for (i = 0; i < ARRAY_SIZE(svm_direct_msrs); i++)
 		svm_msr_direct(hw->msrpm, svm_direct_msrs[i]);
@@ -70,6 +73,8 @@ int lm_svm_vcpu_init(struct lm_vcpu *vcpu)
 	lm_svm_update(vcpu);
 	return 0;
 
+free_debug:
+	kfree(hw->debug);
 free_vmcb:
 	free_page((unsigned long)hw->vmcb);
 free_hw:
@@ -85,6 +90,7 @@ void lm_svm_vcpu_free(struct lm_vcpu *vcpu)
 		return;
 	free_pages((unsigned long)hw->msrpm, SVM_MSRPM_ORDER);
 	free_page((unsigned long)hw->vmcb);
+	kfree(hw->debug);
 	kfree(hw);
 	vcpu->hw = NULL;
 }

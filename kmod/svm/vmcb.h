@@ -132,6 +132,8 @@ static_assert(offsetof(struct svm_save, g_pat) == 0x268);
 
 #define SVM_INT_SHADOW		BIT_ULL(0)
 
+#define SVM_CR_VALID		BIT_ULL(63)	/* exit_info1: the access was a MOV CR (15.8.1) */
+
 #define SVM_NP_ENABLE		BIT_ULL(0)
 
 /* 15.15.3: what may stay cached from the last run of this VMCB on this CPU. */
@@ -201,6 +203,7 @@ static_assert(offsetof(struct svm_save, g_pat) == 0x268);
  * @iret_tf: by TF, which was not the guest's
  * @iret_rip: its RIP
  * @clean: clean bits for the next entry
+ * @debug: of debug_state, or NULL
  */
 struct lm_hw {
 	struct svm_vmcb *vmcb;
@@ -216,6 +219,7 @@ struct lm_hw {
 	bool iret_tf;
 	u64 iret_rip;
 	u32 clean;
+	struct svm_debug *debug;
 };
 
 /* caps.c */

@@ -268,12 +268,58 @@ static void waits(struct kunit *test)
 		kunit_skip(test, "one CPU");
 }
 
+/* The model TLB of debug_tlb: each of these would be an error on a CPU. */
+static void model_tlb(struct kunit *test)
+{
+	struct t_vm *t = test->priv;
+	struct lm_vcpu *a = t->vcpu[0], *b = t->vcpu[1];
+	const char *tag = "a tag that was used before and not flushed";
+
+	lm_debug_tlb_wanted = true;
+	KUNIT_ASSERT_EQ(test, lm_mem_vcpu_init(a), 0);
+	KUNIT_ASSERT_EQ(test, lm_mem_vcpu_init(b), 0);
+	lm_debug_tlb_wanted = false;
+	KUNIT_ASSERT_EQ(test, t_slot(t, 0, 0, T_PAGES, T_HVA, 0), 0);
+	migrate_disable();
+
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_ALL) ?: "", "");
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_NONE) ?: "", "");
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(b, 2, LM_FLUSH_RETAG) ?: "", "");
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(b, 1, LM_FLUSH_NONE) ?: "", tag);
+	/* Its own tag, after somebody else had it. */
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_NONE) ?: "", tag);
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_TAG) ?: "", "");
+	/* Away and back: what the tag had then was never flushed. */
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 3, LM_FLUSH_RETAG) ?: "", "");
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_NONE) ?: "", tag);
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_ALL) ?: "", "");
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(b, 3, LM_FLUSH_RETAG) ?: "", "");
+
+	/* A page goes, its flush does not come. */
+	KUNIT_EXPECT_EQ(test, t_fault(t, 0, 5, true), (int)LM_DONE);
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_NONE) ?: "", "");
+	a->flush.gen = atomic64_read(&t->vm.mem.flush.gen);
+	t_inv_start(t, 5, 1);
+	t_inv_end(t);
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_NONE) ?: "", "");
+	KUNIT_EXPECT_EQ(test, t_fault(t, 0, 5, true), (int)LM_DONE);
+	/* The same after a flush: the CPU may have fetched the page again without a fault. */
+	a->flush.gen = atomic64_read(&t->vm.mem.flush.gen);
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_TAG) ?: "", "");
+	t_inv_start(t, 5, 1);
+	t_inv_end(t);
+	a->flush.gen = atomic64_read(&t->vm.mem.flush.gen);
+	KUNIT_EXPECT_STREQ(test, lm_tlb_look(a, 1, LM_FLUSH_NONE) ?: "", "a stale translation");
+	migrate_enable();
+}
+
 static struct kunit_case flush_cases[] = {
 	KUNIT_CASE(never_stale),
 	KUNIT_CASE(mutations),
 	KUNIT_CASE(answers),
 	KUNIT_CASE(counts),
 	KUNIT_CASE(waits),
+	KUNIT_CASE(model_tlb),
 	{}
 };
 
