@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * How an emulated host speaks to the outside apart from its console: port 0xe9
- * is a file there, and a write to port 0xf4 ends the emulator.
+ * is a file there. A write to port 0xf4 ends QEMU with status 2 * CODE + 1, a word to
+ * port 0x8900 ends Bochs.
  *
  *	verdict log		copies standard input to the file
- *	verdict exit CODE	ends the emulator with status 2 * CODE + 1
+ *	verdict exit CODE	ends the emulator
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@
 
 #define PORT_LOG	0xe9
 #define PORT_EXIT	0xf4
+#define PORT_SHUTDOWN	0x8900
+#define PORT_LSR	0x3fd
+#define LSR_TEMT	0x40
 
 int main(int argc, char **argv)
 {
@@ -30,7 +34,11 @@ int main(int argc, char **argv)
 		return len < 0;
 	}
 	if (argc == 3 && !strcmp(argv[1], "exit")) {
+		/* Bochs forgets what is still in the serial port. */
+		while (!(inb(PORT_LSR) & LSR_TEMT))
+			;
 		outb(atoi(argv[2]), PORT_EXIT);
+		outsb(PORT_SHUTDOWN, "Shutdown", 8);
 		pause();
 	}
 	fprintf(stderr, "usage: verdict log | verdict exit CODE\n");

@@ -4,30 +4,47 @@
 
 . tests/lib.sh
 
+# told_apart CPU SECONDS: what a command, or the end of the machine, comes out as
+told_apart() {
+	cpu=$1 limit=$2
+	set -- scripts/host --cpu "$cpu" --no-module
+	exits 7 "$cpu: the status of a command" "$@" -- exit 7
+	# shellcheck disable=SC2016 # for the shell there, not for this one
+	exits 0 "$cpu: its arguments and its output" "$@" -- \
+		printf '%s|' "a b" "c'd" '$HOME'
+	like "$cpu: arguments arrive unchanged" "$output" "a b\|c'd\|\\\$HOME\|$"
+	exits 0 "$cpu: much output" "$@" -- seq 3000
+	is "$cpu: its end" "$(echo "$output" | tail -n 1)" 3000
 
-exits 7 'the status of a command' scripts/host --no-module -- exit 7
-# shellcheck disable=SC2016 # for the shell there, not for this one
-exits 0 'its arguments and its output' scripts/host --no-module -- \
-	printf '%s|' "a b" "c'd" '$HOME'
-is 'arguments arrive unchanged' "$output" "a b|c'd|\$HOME|"
+	exits 101 "$cpu: a panic" "$@" -- 'echo c >/proc/sysrq-trigger'
+	like "$cpu: a panic is named" "$output" '^host: the kernel crashed'
+	exits 101 "$cpu: a line in the kernel log that tells of a bug" "$@" -- \
+		'echo "WARNING: CPU: 0 PID: 1 at nowhere" >/dev/kmsg; exit 0'
+	exits 102 "$cpu: a hang" "$@" --timeout "$limit" -- sleep 100000
+	exits 103 "$cpu: a silent end" "$@" -- 'poweroff -f'
+}
 
-exits 101 'a panic' scripts/host --no-module -- 'echo c >/proc/sysrq-trigger'
-like 'a panic is named' "$output" '^host: the kernel crashed'
-exits 101 'a line in the kernel log that tells of a bug' \
-	scripts/host --no-module -- \
-	'echo "WARNING: CPU: 0 PID: 1 at nowhere" >/dev/kmsg; exit 0'
-exits 102 'a hang' scripts/host --no-module --timeout 8 -- sleep 1000
-exits 103 'a silent end' scripts/host --no-module -- 'poweroff -f'
+told_apart amd 8
+told_apart intel 30
+
 exits 105 'a missing file' scripts/host --no-module --add /nonexistent -- true
 exits 105 'an unknown option' scripts/host --frobnicate
-exits 105 'no Intel yet' scripts/host --cpu intel -- true
-like 'no Intel yet, in words' "$output" 'not yet'
+exits 105 'a CPU of neither' scripts/host --cpu z80 -- true
+exits 105 'two CPUs in the Bochs that hangs' \
+	scripts/host --cpu intel --bochs 2.7 --smp 2 --no-module -- true
+like 'which Bochs has more' "$output" '3\.0'
 
 # shellcheck disable=SC2016
 exits 0 'CPUs and memory' scripts/host --no-module --smp 3 --mem 512M -- \
 	'nproc; awk "/MemTotal/ { print \$2 }" /proc/meminfo'
 like 'three CPUs' "$output" '^3$'
 like 'half a gigabyte' "$output" '^4[0-9]{5}$'
+
+# shellcheck disable=SC2016
+exits 0 'intel: CPUs and memory' scripts/host --cpu intel --no-module --smp 2 --mem 512M -- \
+	'nproc; awk "/MemTotal/ { print \$2 }" /proc/meminfo'
+like 'intel: two CPUs' "$output" '^2$'
+like 'intel: half a gigabyte' "$output" '^4[0-9]{5}$'
 
 # Both ends of a short stretch of code read the same clock: it counts instructions.
 program=build/icount

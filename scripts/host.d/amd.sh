@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Sourced by scripts/host: an AMD machine, in QEMU. Sets the positional parameters to
+# the command that runs it.
+# shellcheck shell=sh disable=SC2086,SC2154 # several words; variables of host
+
+qemu=$("$top/scripts/get-emulator" qemu) || die 'no emulator'
+accel=${icount:+"tcg -icount shift=0,sleep=off"}
+# Ctrl-] is QEMU's escape, since the tool in the machine uses Ctrl-A itself.
+set -- $qemu -machine q35 -accel ${accel:-tcg,thread=multi} \
+	-cpu "${model:-EPYC,+vgif}" -smp "${smp:-${icount:-2}}" -m "$mem" \
+	-nodefaults -display none -no-reboot -echr 0x1d \
+	-chardev "stdio,id=console,mux=on,signal=off,logfile=$log/console.log" \
+	-mon chardev=console -serial chardev:console \
+	-chardev "file,id=log,path=$log/kernel.log" \
+	-device isa-debugcon,iobase=0xe9,chardev=log \
+	-device isa-debug-exit,iobase=0xf4,iosize=0x01 \
+	-kernel "$image" -initrd "$adds/initrd" -append "$cmdline" $words
+
+# A proper end: the status that verdict.c asks for, not the 0 after a panic.
+ended() {
+	[ "$status" -eq 171 ]
+}
