@@ -10,14 +10,17 @@ COMPLAINTS="$COMPLAINTS|[Ss]tall|soft lockup|unstable|failed to|IO-APIC.*bug"
 work=/tmp/linux-guests
 mkdir -p "$work"
 
-# initrd NAME: make an initrd whose /job is this function's standard input; its
-# path is left in $initrd. A guest that was given lm.run=sh+/job runs it. In it,
+# initrd NAME [FILE]...: make an initrd whose /job is this function's standard
+# input, with the files beside it; its path is left in $initrd. A guest that was
+# given lm.run=sh+/job runs it. In it,
 # "complaints" prints the lines of the kernel log that no sound machine has. (An
 # emulated host's CPU does not promise a constant TSC, so Linux trusts kvm-clock.)
 initrd() {
 	initrd=$work/$1.cpio
+	shift
 	rm -rf "$work/tree"
 	mkdir "$work/tree"
+	[ $# -eq 0 ] || cp "$@" "$work/tree"
 	{
 		echo 'complaints() {'
 		echo "dmesg | grep -E '$COMPLAINTS' | grep -vE 'Speculative Return|TSCs unsynchronized'"
@@ -96,6 +99,66 @@ drop() {
 	kill -9 "$pid" "$holder" 2>/dev/null
 	wait "$pid" "$holder" 2>/dev/null
 	:
+}
+
+# worker MEBIBYTES: an initrd whose job is tests/linux/lmwork: see there. Needs
+# "# add: tests/linux/build/lmwork".
+worker() {
+	initrd worker tests/linux/build/lmwork <<-END
+		exec /lmwork $1
+	END
+	words=''
+}
+
+last_report() {
+	tr -d '\r' <"$work/$1.out" | grep -E '^work: [0-9]+ bad ' | tail -n 1
+}
+
+newer_report() {
+	[ "$(last_report "$1")" != "$report" ]
+}
+
+# report GUEST: ask a worker for one and leave it in $report
+report() {
+	report=$(last_report "$1")
+	echo >"$work/$1.in"
+	wait_for "$PATIENCE" newer_report "$1" || return 1
+	report=$(last_report "$1")
+}
+
+# further REPORT REPORT: has every CPU done something in between?
+further() {
+	printf '%s\n' "$@" | awk '
+		{ for (i = 8; i <= NF; i++) $i > a[i] ? n++ : 0; for (i = 8; i <= NF; i++) a[i] = $i }
+		END { exit n != 2 * (NF - 7) || NF < 8 }'
+}
+
+# works GUEST NAME: every CPU of a worker gets on, its memory and clock are right
+works() {
+	first_report='' n_reports=0
+	while report "$1" && [ $n_reports -lt 100 ]; do
+		: "${first_report:=$report}"
+		if ! echo "$report" | grep -q ' bad 0 back 0 '; then
+			break
+		elif further "$first_report" "$report"; then
+			ok "$2"
+			return
+		fi
+		n_reports=$((n_reports + 1))
+		sleep 0.2
+	done
+	not_ok "$2" "first '$first_report', then '$report'"
+	diag "$(tail -n 20 "$work/$1.out")"
+	return 1
+}
+
+# retire GUEST NAME: a worker ends, and all its memory was right
+retire() {
+	echo end >"$work/$1.in"
+	finish "$1"
+	is "$2: status" "$status" 0
+	like "$2: memory and clock" "$text" '^work: [0-9]+ bad 0 back 0 rounds( [1-9][0-9]*)+$'
+	like "$2: the job's status" "$text" '^guest: status 0$'
 }
 
 # lines TEXT PATTERN: how many match
