@@ -517,6 +517,7 @@ void lm_vcpu_destroy(struct lm_vcpu *vcpu);
 int lm_check_extension(struct lm_vm *vm, long ext);
 int lm_hardware_enable(void);
 void lm_hardware_disable(void);
+void lm_vms_suspend(void);
 void lm_vms_resumed(void);
 void lm_vms_stop(void);
 void lm_vcpu_take_init_sipi(struct lm_vcpu *vcpu);

@@ -248,7 +248,7 @@ static int lm_cpu_offline(unsigned int cpu)
 /* Suspend: the other CPUs are off already, interrupts are off, all tasks are frozen. */
 static int lm_suspend(void)
 {
-	lm_x86_suspend();
+	lm_vms_suspend();
 	if (this_cpu_read(lm_cpu_is_on))
 		lm_this_cpu_off();
 	return 0;

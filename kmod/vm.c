@@ -50,6 +50,19 @@ void lm_vm_put(struct lm_vm *vm)
 }
 
 /**
+ * lm_vms_suspend - the host is about to sleep: note where the guests' clocks are
+ *
+ * Context: interrupts off, all tasks frozen, so the list does not change.
+ */
+void lm_vms_suspend(void)
+{
+	struct lm_vm *vm;
+
+	list_for_each_entry(vm, &lm_vms, node)
+		lm_x86_suspend(vm);
+}
+
+/**
  * lm_vms_resumed - after suspend: clocks jumped, write the guests' clock pages again
  *
  * Context: interrupts off, all tasks frozen, so the list does not change.

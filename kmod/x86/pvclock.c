@@ -41,16 +41,21 @@ static u64 lm_clock_at(const struct lm_vm_x86 *vx, u64 tsc, s64 base)
 	return vx->ref_ns + pvclock_scale_delta(tsc - vx->ref_tsc, vx->host_mul, vx->host_shift);
 }
 
+/* Under clock_lock: no common pair any more; go on from what was shown, not from the raw clock. */
+static void lm_clock_unref(struct lm_vm_x86 *vx, u64 tsc, s64 base)
+{
+	if (vx->ref_valid && !check_tsc_unstable())
+		vx->clock_offset_ns = lm_clock_at(vx, tsc, base) - base;
+	vx->ref_valid = false;
+}
+
 /* Under clock_lock: does everybody count from one pair?  Takes it if need be. */
 static bool lm_clock_master(struct lm_vm *vm, u64 tsc, s64 base)
 {
 	struct lm_vm_x86 *vx = &vm->x86;
 
 	if (check_tsc_unstable() || !lm_tsc_matched(vm)) {
-		/* go on from what was shown, not from where the raw clock is */
-		if (vx->ref_valid && !check_tsc_unstable())
-			vx->clock_offset_ns = lm_clock_at(vx, tsc, base) - base;
-		vx->ref_valid = false;
+		lm_clock_unref(vx, tsc, base);
 		return false;
 	}
 	if (!vx->ref_valid) {
@@ -95,17 +100,23 @@ void lm_clock_changed(struct lm_vm *vm, struct lm_vcpu *self)
 }
 
 /**
- * lm_clock_restart - the host's TSC jumped; take a new pair
+ * lm_clock_hold - the host goes to sleep; go on from what was shown, with a new pair
  * @vm: the VM
+ *
+ * Return: the host's TSC at which the clock was held
  */
-void lm_clock_restart(struct lm_vm *vm)
+u64 lm_clock_hold(struct lm_vm *vm)
 {
+	struct lm_vm_x86 *vx = &vm->x86;
 	unsigned long flags;
+	u64 tsc;
+	s64 base;
 
-	raw_spin_lock_irqsave(&vm->x86.clock_lock, flags);
-	vm->x86.ref_valid = false;
-	raw_spin_unlock_irqrestore(&vm->x86.clock_lock, flags);
-	lm_clock_changed(vm, NULL);
+	raw_spin_lock_irqsave(&vx->clock_lock, flags);
+	lm_clock_snap(&tsc, &base);
+	lm_clock_unref(vx, tsc, base);
+	raw_spin_unlock_irqrestore(&vx->clock_lock, flags);
+	return tsc;
 }
 
 static u64 lm_clock_now(struct lm_vm *vm, u64 *tsc, bool *stable)

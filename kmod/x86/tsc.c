@@ -305,34 +305,34 @@ void lm_tsc_leave(struct lm_vcpu *vcpu)
 
 /* ---- suspend ---- */
 
-static u64 lm_suspend_tsc;
-
 /**
  * lm_x86_suspend - the host is about to sleep
+ * @vm: each VM in turn; its tasks are frozen
  */
-void lm_x86_suspend(void)
+void lm_x86_suspend(struct lm_vm *vm)
 {
-	lm_suspend_tsc = rdtsc_ordered();
+	vm->x86.suspend_tsc = lm_clock_hold(vm);
 }
 
 /**
- * lm_x86_resume - the host is back: the TSC may have started from 0
+ * lm_x86_resume - the host is back: the TSC has stood still, gone on, or begun from 0
  * @vm: each VM in turn; its tasks are still frozen
+ *
+ * The guest's TSC stands still in any case, and the clock leaps by the time slept: so
+ * a vCPU that still reads another's page from before is behind and not ahead.
  */
 void lm_x86_resume(struct lm_vm *vm)
 {
-	u64 now = rdtsc_ordered(), back = 0;
+	u64 now = rdtsc_ordered(), offset;
 	struct lm_vcpu *v;
 	int i;
 
-	if (now < lm_suspend_tsc)
-		back = lm_suspend_tsc - now;
 	lm_for_each_vcpu(i, v, vm) {
-		if (!back)
-			break;
-		WRITE_ONCE(v->x86.tsc_offset, v->x86.tsc_offset + lm_tsc_scale(&v->x86, back));
+		offset = v->x86.tsc_offset + lm_tsc_scale(&v->x86, vm->x86.suspend_tsc) -
+			 lm_tsc_scale(&v->x86, now);
+		WRITE_ONCE(v->x86.tsc_offset, offset);
 		lm_tsc_to_vendor(v);
-		vm->x86.last_tsc_offset = v->x86.tsc_offset;
+		vm->x86.last_tsc_offset = offset;
 	}
-	lm_clock_restart(vm);
+	lm_clock_changed(vm, NULL);
 }

@@ -81,6 +81,7 @@ struct lm_vm_x86 {
 	s64 clock_offset_ns;		/* KVM clock = boot clock + offset */
 	bool ref_valid;			/* all vCPUs count from this pair: */
 	u64 ref_tsc, ref_ns;		/* host TSC, KVM clock */
+	u64 suspend_tsc;		/* the host's when it went to sleep */
 	u32 host_mul;			/* host cycles → ns */
 	s8 host_shift;
 	u64 wall_clock_msr;
@@ -95,7 +96,7 @@ int lm_x86_init(struct lm_vcpu *vcpu);
 void lm_x86_free(struct lm_vcpu *vcpu);
 /* power-on or INIT values of all of vcpu->st too (APM vol. 2, 14.1.3) */
 void lm_x86_reset(struct lm_vcpu *vcpu, bool init);
-void lm_x86_suspend(void);		/* host goes to sleep: interrupts off, one CPU */
+void lm_x86_suspend(struct lm_vm *vm);	/* host goes to sleep: interrupts off, one CPU */
 void lm_x86_resume(struct lm_vm *vm);	/* for each VM after it woke, before tasks run */
 
 /* ---- cpuid.c ---- */
@@ -211,7 +212,7 @@ void lm_tsc_leave(struct lm_vcpu *vcpu);
 void lm_clock_init(struct lm_vm *vm);
 /* LM_REQ_CLOCK for all, kicks all but @self */
 void lm_clock_changed(struct lm_vm *vm, struct lm_vcpu *self);
-void lm_clock_restart(struct lm_vm *vm);		/* the host's TSC jumped */
+u64 lm_clock_hold(struct lm_vm *vm);		/* the host goes to sleep */
 int lm_clock_get(struct lm_vm *vm, struct kvm_clock_data *c);
 int lm_clock_set(struct lm_vm *vm, const struct kvm_clock_data *c);
 int lm_wall_clock_write(struct lm_vcpu *vcpu, u64 gpa);	/* section: LM_DONE or LM_NEED */
