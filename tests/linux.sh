@@ -111,7 +111,7 @@ worker() {
 }
 
 last_report() {
-	tr -d '\r' <"$work/$1.out" | grep -E '^work: [0-9]+ bad ' | tail -n 1
+	tr -d '\r' <"$work/$1.out" | sed -n 's/^\(work: [0-9]* bad .*\) end$/\1/p' | tail -n 1
 }
 
 newer_report() {
@@ -157,7 +157,7 @@ retire() {
 	echo end >"$work/$1.in"
 	finish "$1"
 	is "$2: status" "$status" 0
-	like "$2: memory and clock" "$text" '^work: [0-9]+ bad 0 back 0 rounds( [1-9][0-9]*)+$'
+	like "$2: memory and clock" "$text" '^work: [0-9]+ bad 0 back 0 rounds( [1-9][0-9]*)+ end$'
 	like "$2: the job's status" "$text" '^guest: status 0$'
 }
 

@@ -13,7 +13,7 @@
  * A line on standard input asks for a report; "end" for a look at every page, a
  * last report, and the end:
  *
- *	work: 2 bad 0 back 0 rounds 1234 1250
+ *	work: 2 bad 0 back 0 rounds 1234 1250 end
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -120,7 +120,7 @@ static void report(unsigned int number)
 	printf("work: %u bad %lu back %lu rounds", number, bad, back);
 	for (long cpu = 0; cpu < cpus; cpu++)
 		printf(" %lu", rounds[cpu]);
-	printf("\n");
+	printf(" end\n");
 }
 
 static void *map(size_t bytes)
