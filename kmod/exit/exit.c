@@ -19,6 +19,8 @@ int lm_user_error(struct lm_vcpu *vcpu, u32 suberror)
 {
 	struct kvm_run *run = vcpu->run;
 
+	if (lm_debug_dump)
+		lm_backend->dump(vcpu);
 	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
 	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	run->internal.suberror = suberror;
@@ -120,6 +122,8 @@ static int lm_exit_ud(struct lm_vcpu *vcpu)
 static int lm_exit_shutdown(struct lm_vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	if (lm_debug_dump)
+		lm_backend->dump(vcpu);
 	return LM_USER;
 }
 

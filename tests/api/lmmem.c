@@ -182,6 +182,27 @@ static void vcpu(int sys, int vm, struct cpu *c, int id, size_t first, size_t pa
 	free(cp);
 }
 
+/* What is known of a vCPU that ended where it should not have. */
+static void show_vcpu(const struct cpu *c)
+{
+	const uint64_t *pt = (const uint64_t *)(low + 0x10000);
+	struct kvm_sregs s = { 0 };
+	struct kvm_regs r = { 0 };
+	int i;
+
+	if (c->end == -1000 - KVM_EXIT_INTERNAL_ERROR) {
+		printf("# suberror %u", c->run->internal.suberror);
+		for (i = 0; i < (int)c->run->internal.ndata && i < 16; i++)
+			printf(" %llx", c->run->internal.data[i]);
+		puts("");
+	}
+	ioctl(c->fd, KVM_GET_REGS, &r);
+	ioctl(c->fd, KVM_GET_SREGS, &s);
+	printf("# rip %llx rflags %llx r10 %llx rcx %llx rdx %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx\n",
+	       r.rip, r.rflags, r.r10, r.rcx, r.rdx, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+	printf("# pml4[0] %lx pdpt %lx %lx pd[512] %lx\n", pt[0], pt[512], pt[513], pt[1024 + 512]);
+}
+
 /* Things that a host does. Each returns false when this host cannot. */
 static size_t some_page(void)
 {
@@ -444,6 +465,7 @@ static int one_mode(const struct mode *m)
 			pthread_create(&t[i], NULL, run, &cpu[i]);
 		}
 		if (cpu[i].end != 0xf4) {
+			show_vcpu(&cpu[i]);
 			printf("not ok mem-%s - vCPU %d ended with %d at page %lu: %#lx holds %#lx (round %lu)\n",
 			       m->name, i, cpu[i].end, (unsigned long)RESULT(i)->page,
 			       (unsigned long)RESULT(i)->bad, (unsigned long)RESULT(i)->found,
