@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The memory of a guest while the host splits and collapses its huge pages, and
+# copies it on write: two vCPUs take turns on one CPU.
+# host: --smp 1 --mem 1G
+# add: tests/api/build/lmmem
+# kernel: default debug
+# timeout: 300
+
+. tests/lib.sh
+
+modprobe zram 2>/dev/null &&
+	echo 256M >/sys/block/zram0/disksize &&
+	mkswap /dev/zram0 >/dev/null &&
+	swapon /dev/zram0
+case $(uname -r) in
+*-debug) set -- --size 8 --seconds 5 ;;
+*) set -- --size 16 --seconds 5 ;;
+esac
+case $(cat /sys/class/dmi/id/product_version 2>/dev/null) in
+*-[1-7].*) set -- "$@" --no-xsave ;;
+esac
+tests/api/build/lmmem "$@" thp fork || :
+swapoff /dev/zram0 2>/dev/null
+[ ! -e /sys/kernel/debug/kmemleak ] || no_leaks 'the clients leave nothing behind'
+:
