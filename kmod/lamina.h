@@ -73,7 +73,8 @@ enum lm_result {
 #define LM_S_SYSCALL	BIT(13)	/* STAR … SYSENTER_EIP, KERNEL_GS_BASE */
 #define LM_S_SHADOW	BIT(14)	/* interrupt shadow */
 #define LM_S_PAT	BIT(15)
-#define LM_S_ALL	GENMASK(15, 0)
+#define LM_S_PDPTRS	BIT(16)	/* only where lm_caps.pdptrs; never read back */
+#define LM_S_ALL	GENMASK(16, 0)
 
 enum lm_seg_index { LM_ES, LM_CS, LM_SS, LM_DS, LM_FS, LM_GS, LM_LDTR, LM_TR, LM_SEGS };
 
@@ -112,6 +113,7 @@ struct lm_state {
 	u64 rip;
 	u64 rflags;
 	u64 cr0, cr2, cr3, cr4, efer;
+	u64 pdptr[4];
 	struct lm_seg seg[LM_SEGS];
 	struct lm_dtr gdt, idt;
 	u64 dr[4], dr6, dr7;
@@ -217,7 +219,9 @@ struct lm_exit {
 			u8 nr;		/* control or debug register */
 			u8 gpr;
 			bool write;
-			bool known;	/* nr, gpr, write are valid (decode assist) */
+			bool known;	/* all of this is valid (decode assist) */
+			bool clts, lmsw;
+			u16 source;	/* of LMSW, wherever it was */
 		} cr;
 		struct {
 			u8 vector;
@@ -277,6 +281,7 @@ enum lm_request {
 	LM_REQ_STEAL,		/* write the steal time area */
 	LM_REQ_LAPIC,		/* INIT or SIPI arrived */
 	LM_REQ_TRIPLE_FAULT,
+	LM_REQ_PDPTRS,		/* read PAE's top entries from memory again (lm_caps.pdptrs) */
 	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
 
@@ -364,7 +369,11 @@ struct lm_vm {
  */
 struct lm_caps {
 	u8 phys_bits;
-	bool large_1g;
+	const struct lm_npt_format *npt;	/* how the nested page table is encoded */
+	u8 npt_levels;		/* of its walk */
+	u8 large_levels;	/* highest level of a leaf: 1 4K, 2 2M, 3 1G */
+	bool pdptrs;		/* PAE's four top entries are registers, loaded with CR3 */
+	bool amd_insns;		/* instructions are read by AMD's rules, where the vendors differ */
 	bool nrips, decode_assists, flush_by_asid, clean_bits, vgif;
 	bool tsc_scaling;
 	u8 tsc_frac_bits;
@@ -379,17 +388,21 @@ extern bool lm_debug_dump;
 /**
  * struct lm_backend - the only door between a vendor and the rest
  *
- * All but setup, teardown, vcpu_init and vcpu_free run with preemption off;
- * load, enter, window, unload and get inside the section with interrupts off.
+ * All but setup, teardown, vcpu_init, vcpu_free and leave_cpu run with preemption
+ * off; load, enter, window and unload inside the section with interrupts off.
+ * get, update and tsc run there and in ioctls.
  */
 struct lm_backend {
 	const char *name;
+	const char *busy;			/* what may hold the CPU, and the way out */
 	int (*setup)(void);			/* probe features; 0 or errno with one log line */
 	void (*teardown)(void);
 	int (*cpu_on)(void);			/* this CPU, interrupts off */
 	void (*cpu_off)(void);
 	int (*vcpu_init)(struct lm_vcpu *vcpu);
 	void (*vcpu_free)(struct lm_vcpu *vcpu);
+	/* Another CPU is next: nothing of the vCPU stays in this or any; sleeps; may be NULL. */
+	void (*leave_cpu)(struct lm_vcpu *vcpu);
 	void (*load)(struct lm_vcpu *vcpu);	/* section begins */
 	void (*unload)(struct lm_vcpu *vcpu);	/* section ends */
 	void (*enter)(struct lm_vcpu *vcpu);	/* dirty state in, run, fill vcpu->exit */

@@ -181,8 +181,8 @@ int lm_hardware_enable(void)
 		lm_all_cpus_off();
 		lm_hw_users--;
 		if (r == -EBUSY)
-			pr_err_ratelimited("%s is in use by another hypervisor: stop it first\n",
-					   lm_backend->name);
+			pr_err_ratelimited("%s is in use by another hypervisor: %s\n",
+					   lm_backend->name, lm_backend->busy);
 		goto out;
 	}
 	lm_emergency_register(lm_backend->cpu_off);

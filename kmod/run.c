@@ -214,6 +214,12 @@ static int lm_serve(struct lm_vcpu *vcpu)
 			return r;
 		}
 	}
+	if (test_bit(LM_REQ_PDPTRS, &vcpu->requests)) {
+		r = lm_pdptrs_load(vcpu);
+		if (r)
+			return r;
+		clear_bit(LM_REQ_PDPTRS, &vcpu->requests);
+	}
 	/* Last, and the entry follows: what it chose to inject has left the controllers. */
 	return test_bit(LM_REQ_EVENT, &vcpu->requests) ? lm_events_prepare(vcpu) : LM_DONE;
 }

@@ -122,6 +122,11 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 	int cpu;
 
 	local_irq_disable();
+	if (unlikely(vcpu->last_cpu != raw_smp_processor_id()) && lm_backend->leave_cpu) {
+		local_irq_enable();
+		lm_backend->leave_cpu(vcpu);
+		local_irq_disable();
+	}
 	if (unlikely(!this_cpu_read(lm_cpu_is_on))) {
 		local_irq_enable();
 		return -EIO;

@@ -70,7 +70,9 @@ struct lm_tag_pool {
 };
 
 struct lm_flush_cpu {
-	u64 gen;			/* lm_flush.gen that this vCPU's tag is clean of */
+	u64 gen;			/* lm_flush.gen that this vCPU's tag is clean of, 0: flush */
+	u64 seen;			/* lm_flush.gen at the last flush */
+	bool nested;			/* the last flush was for the nested table, not the guest's own alone */
 	u64 pool_gen;			/* generation of pool that asid is of */
 	const struct lm_tag_pool *pool;	/* the CPU that asid belongs to */
 	u32 asid;
@@ -98,9 +100,12 @@ struct lm_npt_format {
 	u64 table;			/* bits of a pointer to a table */
 	u64 addr_mask;
 	u64 memtype[2][8];		/* [large][PAT << 2 | PCD << 1 | PWT of the host's entry] */
+	bool age_by_fault;		/* the CPU sets no accessed bit: a page ages by being taken away */
 };
 
 extern const struct lm_npt_format lm_npt;
+extern struct lm_npt_format lm_ept;
+void lm_ept_setup(u64 pat, bool ad);
 
 struct lm_mem {
 	struct lm_slots __rcu *slots;

@@ -210,7 +210,7 @@ static int lm_fault_leaf(const struct lm_fault *f, struct lm_pos *pos)
 		return LM_DONE;
 
 	mine = LM_PENDING | (u64)f->vcpu->index << LM_PENDING_SHIFT;
-	if (lm_entry_present(mem, old))
+	if (lm_entry_cached(mem, old))
 		mine |= LM_PENDING_WAS;
 	if (cmpxchg(pos->entry, old, mine) != old)
 		return LM_DONE;

@@ -19,7 +19,8 @@
  * used up, the generation changes and all tags of this CPU are flushed.  A vCPU
  * that comes to another CPU takes a fresh tag there; what it left behind is
  * unreachable.  On VMX translations from EPT alone are tagged by the EPT root and
- * not by VPID (SDM vol. 3, 29.4.1): there LM_FLUSH_RETAG calls for INVEPT.
+ * not by VPID (SDM vol. 3, 29.4.1): there LM_FLUSH_RETAG calls for INVEPT, and
+ * LM_FLUSH_TAG for INVEPT only if lm_flush_cpu.nested says so.
  */
 #include <linux/hash.h>
 #include <linux/moduleparam.h>
@@ -131,6 +132,8 @@ enum lm_flush_how lm_flush_slow(struct lm_vcpu *vcpu, struct lm_tag_pool *pool, 
 
 	/* Read before the flush: an invalidation after this line is answered next time. */
 	f->gen = atomic64_read(&vcpu->vm->mem.flush.gen);
+	f->nested = f->seen != f->gen;
+	f->seen = f->gen;
 	vcpu->stat.flushes++;
 	if (by_asid && f->pool == pool && f->pool_gen == pool->gen)
 		return LM_FLUSH_TAG;
@@ -236,7 +239,7 @@ static bool lm_tlb_stale(const struct lm_mem *mem, u64 gfn, u64 leaf, int level)
 	struct lm_pos pos;
 
 	lm_tree_find(mem, gfn, &pos);
-	if (lm_entry_pending(mem, pos.val) && (pos.val & LM_PENDING_WAS))
+	if (!lm_entry_present(mem, pos.val) && (pos.val & LM_PENDING_WAS))
 		return false;
 	return !lm_entry_present(mem, pos.val) || pos.level != level ||
 	       ((pos.val ^ leaf) & frame) || (leaf & mem->format->write & ~pos.val);

@@ -22,6 +22,10 @@
 
 #include "tree.h"
 
+static bool no_large_pages;
+module_param(no_large_pages, bool, 0444);
+MODULE_PARM_DESC(no_large_pages, "map guest memory in 4K pages alone (debug)");
+
 #define LM_SLOT_FLAGS	(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 #define LM_SLOT_PAGES	((1ull << 31) - 1)	/* as in KVM: fits an int */
 
@@ -299,10 +303,9 @@ int lm_mem_setup(struct lm_vm *vm)
 
 	spin_lock_init(&mem->inv_lock);
 	init_waitqueue_head(&mem->inv_wait);
-	mem->format = &lm_npt;
-	/* The CPU walks the nested table in the host's own paging mode (APM vol. 2, 15.25.3). */
-	mem->levels = native_read_cr4() & X86_CR4_LA57 ? 5 : 4;
-	mem->large_levels = lm_caps.large_1g ? 3 : 2;
+	mem->format = lm_caps.npt;
+	mem->levels = lm_caps.npt_levels;
+	mem->large_levels = no_large_pages ? 1 : lm_caps.large_levels;
 	mem->max_gfn = 1ull << (min_t(int, lm_caps.phys_bits, PAGE_SHIFT + 9 * mem->levels) -
 				PAGE_SHIFT);
 	if (lm_flush_init(&mem->flush))

@@ -364,7 +364,9 @@ void lm_zap_write(struct lm_zap *z, u64 gfn, u64 end)
  * @clear: clear the accessed bits
  *
  * No flush: a TLB that still holds a translation only delays the next setting
- * of the bit, as with the CPU's own page table.  The caller holds no RCU lock.
+ * of the bit, as with the CPU's own page table.  Where the CPU sets no such bit,
+ * the leaf is taken away, and what stays in its place says that TLBs may hold it.
+ * The caller holds no RCU lock.
  */
 bool lm_tree_age(struct lm_mem *mem, u64 gfn, u64 end, bool clear)
 {
@@ -384,7 +386,7 @@ bool lm_tree_age(struct lm_mem *mem, u64 gfn, u64 end, bool clear)
 		if (!clear)
 			break;
 		/* If it changes under us, it is in use, or gone. */
-		cmpxchg(it.pos.entry, val, val & ~a);
+		cmpxchg(it.pos.entry, val, mem->format->age_by_fault ? LM_PENDING_WAS : val & ~a);
 	}
 	rcu_read_unlock();
 	return young;

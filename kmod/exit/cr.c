@@ -11,6 +11,7 @@
 struct lm_cr_access {
 	u8 nr, gpr, len;
 	bool write, lmsw, clts, smsw;
+	u16 source;	/* of LMSW */
 };
 
 static int lm_cr_decode(struct lm_vcpu *vcpu, struct lm_cr_access *a)
@@ -24,6 +25,9 @@ static int lm_cr_decode(struct lm_vcpu *vcpu, struct lm_cr_access *a)
 		a->nr = e->cr.nr;
 		a->gpr = e->cr.gpr;
 		a->write = e->cr.write;
+		a->clts = e->cr.clts;
+		a->lmsw = e->cr.lmsw;
+		a->source = e->cr.source;
 		a->len = e->insn_len;
 		return LM_DONE;
 	}
@@ -51,6 +55,8 @@ static int lm_cr_decode(struct lm_vcpu *vcpu, struct lm_cr_access *a)
 		a->lmsw = insn->id == LM_OP_LMSW;
 		a->smsw = !a->lmsw;
 		a->write = a->lmsw;
+		if (a->lmsw)
+			a->source = lm_gpr(vcpu, a->gpr);
 		if (a->smsw && insn->op_bytes == 2)
 			a->nr = 2;
 		return LM_DONE;
@@ -68,7 +74,7 @@ static int lm_cr_write(struct lm_vcpu *vcpu, const struct lm_cr_access *a)
 	if (a->clts)
 		return lm_write_cr0(vcpu, lm_cr0(vcpu) & ~X86_CR0_TS);
 	if (a->lmsw)	/* PE can be set, not cleared (APM vol. 3, LMSW) */
-		return lm_write_cr0(vcpu, (lm_cr0(vcpu) & ~0xeull) | (val & 0xf));
+		return lm_write_cr0(vcpu, (lm_cr0(vcpu) & ~0xeull) | (a->source & 0xf));
 	switch (a->nr) {
 	case 0:
 		return lm_write_cr0(vcpu, val);

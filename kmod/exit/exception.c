@@ -40,12 +40,6 @@ static int lm_exit_undefined(struct lm_vcpu *vcpu)
 	return LM_DONE;
 }
 
-/* DR6 is as the CPU left it; delivery replaces what a #DB defines by the payload. */
-static u64 lm_debug_payload(struct lm_vcpu *vcpu)
-{
-	return lm_dr6(vcpu) & (DR_TRAP_BITS | DR_STEP | DR_SWITCH | BIT(13));
-}
-
 /**
  * lm_exit_exception - an intercepted exception
  * @vcpu: in its section
@@ -63,6 +57,6 @@ int lm_exit_exception(struct lm_vcpu *vcpu)
 	if (vector == X86_TRAP_BP && (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP))
 		return lm_exit_debug(vcpu, vector);
 	lm_queue_exception(vcpu, vector, e->exception.has_error, e->exception.error,
-			   vector == X86_TRAP_DB ? lm_debug_payload(vcpu) : 0);
+			   vector == X86_TRAP_DB ? e->exception.payload : 0);
 	return LM_DONE;
 }

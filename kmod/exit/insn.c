@@ -16,7 +16,7 @@
 unsigned int lm_insn_mode(struct lm_vcpu *vcpu)
 {
 	u16 cs = lm_seg(vcpu, LM_CS)->attr;
-	unsigned int amd = lm_backend == &lm_svm ? LM_MODE_AMD : 0;
+	unsigned int amd = lm_caps.amd_insns ? LM_MODE_AMD : 0;
 
 	if ((cs & LM_SEG_L) && (lm_efer(vcpu) & EFER_LMA))
 		return LM_MODE_64 | amd;
@@ -105,7 +105,7 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 		if (r == LM_NEED || !e->nr_bytes)
 			return r;
 	}
-	c = &vcpu->insn[(vcpu->st.rip ^ vcpu->st.rip >> 4) & (LM_INSN_CACHE - 1)];
+	c = &vcpu->insn[(lm_rip(vcpu) ^ lm_rip(vcpu) >> 4) & (LM_INSN_CACHE - 1)];
 	*insn = &c->insn;
 	if (likely(c->words[0] == e->words[0] && c->words[1] == e->words[1] && c->mode == mode &&
 		   e->nr_bytes == LM_INSN_MAX))

@@ -42,7 +42,7 @@ TRACE_EVENT(lm_entry,
 	),
 	TP_fast_assign(
 		__entry->id = vcpu->id;
-		__entry->rip = vcpu->st.rip;
+		__entry->rip = lm_rip(vcpu);
 		__entry->inject = vcpu->inject;
 	),
 	TP_printk("vcpu %d rip %llx inject %llx", __entry->id, __entry->rip, __entry->inject)
@@ -61,7 +61,7 @@ TRACE_EVENT(lm_exit,
 		__entry->id = vcpu->id;
 		__entry->kind = vcpu->exit.kind;
 		__entry->code = vcpu->exit.code;
-		__entry->rip = vcpu->st.rip;
+		__entry->rip = lm_rip(vcpu);
 	),
 	TP_printk("vcpu %d %s code %x rip %llx", __entry->id,
 		  __print_symbolic(__entry->kind, LM_EXIT_NAMES), __entry->code, __entry->rip)

@@ -80,7 +80,11 @@ static void svm_read_caps(void)
 	lm_caps.vgif = edx & BIT(16);
 	lm_caps.tsc_frac_bits = 32;
 	lm_caps.tsc_max_ratio = 0xffffffffffull;	/* 8.32 (15.30.5) */
-	lm_caps.large_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
+	lm_caps.npt = &lm_npt;
+	/* The CPU walks the nested table in the host's own paging mode (15.25.3). */
+	lm_caps.npt_levels = native_read_cr4() & X86_CR4_LA57 ? 5 : 4;
+	lm_caps.large_levels = boot_cpu_has(X86_FEATURE_GBPAGES) ? 3 : 2;
+	lm_caps.amd_insns = true;
 	lm_caps.phys_bits = boot_cpu_data.x86_phys_bits;
 }
 

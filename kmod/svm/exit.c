@@ -78,14 +78,18 @@ static void svm_exit_cr(struct lm_exit *e, const struct svm_control *c, u32 code
 	e->cr.gpr = c->exit_info1 & 15;
 }
 
-static void svm_exit_exception(struct lm_exit *e, const struct svm_control *c, u32 code)
+static void svm_exit_exception(struct lm_exit *e, const struct svm_vmcb *vmcb, u32 code)
 {
+	const struct svm_control *c = &vmcb->c;
+
 	e->kind = LM_EXIT_EXCEPTION;
 	e->exception.vector = code - SVM_EXIT_EXC;
 	/* #DF, #TS to #PF, #AC push one (APM vol. 2, 8.2) */
 	e->exception.has_error = BIT(e->exception.vector) & 0x27d00;
 	e->exception.error = c->exit_info1;
-	e->exception.payload = c->exit_info2;
+	/* The CPU has set DR6; delivery replaces what a #DB defines by the payload. */
+	e->exception.payload = e->exception.vector == X86_TRAP_DB ?
+		vmcb->s.dr6 & (DR_TRAP_BITS | DR_STEP | DR_SWITCH | BIT(13)) : c->exit_info2;
 }
 
 static void svm_exit_task(struct lm_exit *e, const struct svm_control *c)
@@ -134,7 +138,7 @@ static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64
 		break;
 	case SVM_EXIT_EXC ... SVM_EXIT_EXC + X86_TRAP_MC - 1:
 	case SVM_EXIT_EXC + X86_TRAP_MC + 1 ... SVM_EXIT_EXC + 31:
-		svm_exit_exception(e, c, code);
+		svm_exit_exception(e, vcpu->hw->vmcb, code);
 		break;
 	case SVM_EXIT_MWAIT:
 	case SVM_EXIT_MWAIT + 1:
@@ -326,6 +330,7 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 
 const struct lm_backend lm_svm = {
 	.name = "SVM",
+	.busy = "stop it first",
 	.setup = lm_svm_setup,
 	.teardown = lm_svm_teardown,
 	.cpu_on = lm_svm_cpu_on,

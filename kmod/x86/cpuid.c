@@ -115,7 +115,7 @@ static u32 lm_word_host(const struct lm_feature_word *w, u32 cpuid)
 	/* The kernel must have protection keys on: the host's CR4 rules WRPKRU in handlers. */
 	if (w->word == CPUID_7_ECX && !boot_cpu_has(X86_FEATURE_OSPKE))
 		bits &= ~F(PKU);
-	if (w->word == CPUID_8000_0001_EDX && !lm_caps.large_1g)
+	if (w->word == CPUID_8000_0001_EDX && lm_caps.large_levels < 3)
 		bits &= ~F(GBPAGES);
 	return bits | w->force;
 }

@@ -86,6 +86,40 @@ static int lm_cr0_paging(struct lm_vcpu *vcpu, u64 val)
 	return 0;
 }
 
+/* CR0, CR3, CR4 or EFER changed in software: PAE's top entries may be others now. */
+static void lm_pdptrs_changed(struct lm_vcpu *vcpu)
+{
+	if (lm_caps.pdptrs)
+		lm_request(vcpu, LM_REQ_PDPTRS);
+}
+
+/**
+ * lm_pdptrs_load - read PAE's four top entries, which are registers (SDM vol. 3, 4.4.1)
+ * @vcpu: in its section
+ *
+ * An entry with reserved bits counts as not present; the MOV that loads it is #GP
+ * on a CPU.
+ */
+int lm_pdptrs_load(struct lm_vcpu *vcpu)
+{
+	u64 pdptr[4], reserved = GENMASK_ULL(63, 52) | vcpu->x86.pa_reserved | 0x1e6;
+	unsigned int i;
+	int r;
+
+	if (!(lm_cr0(vcpu) & X86_CR0_PG) || !(lm_cr4(vcpu) & X86_CR4_PAE) ||
+	    (lm_efer(vcpu) & EFER_LMA))
+		return LM_DONE;
+	r = lm_gpa_read(vcpu, lm_cr3(vcpu) & 0xffffffe0, pdptr, sizeof(pdptr));
+	if (r == LM_USER)
+		memset(pdptr, 0, sizeof(pdptr));
+	else if (r)
+		return r;
+	for (i = 0; i < ARRAY_SIZE(pdptr); i++)
+		vcpu->st.pdptr[i] = (pdptr[i] & 1) && !(pdptr[i] & reserved) ? pdptr[i] : 0;
+	lm_mark_state(vcpu, LM_S_PDPTRS);
+	return LM_DONE;
+}
+
 /**
  * lm_write_cr0 - MOV to CR0, LMSW, CLTS
  * @vcpu: the vCPU
@@ -101,6 +135,8 @@ int lm_write_cr0(struct lm_vcpu *vcpu, u64 val)
 	if (((val ^ old) & X86_CR0_PG) && lm_cr0_paging(vcpu, val))
 		return 1;
 	lm_set_cr0(vcpu, val);
+	if ((val ^ old) & (X86_CR0_PG | X86_CR0_CD | X86_CR0_NW))
+		lm_pdptrs_changed(vcpu);
 	if ((val ^ old) & LM_CR0_FLUSH)
 		lm_guest_tlb_flush(vcpu);
 	return 0;
@@ -129,6 +165,7 @@ int lm_write_cr3(struct lm_vcpu *vcpu, u64 val)
 	if (!lm_cr3_valid(vcpu, val))
 		return 1;
 	lm_set_cr3(vcpu, val);
+	lm_pdptrs_changed(vcpu);
 	if (!keep)
 		lm_guest_tlb_flush(vcpu);
 	return 0;
@@ -151,8 +188,10 @@ int lm_write_cr4(struct lm_vcpu *vcpu, u64 val)
 	if ((changed & val & X86_CR4_PCIDE) && (!lma || (lm_cr3(vcpu) & 0xfff)))
 		return 1;
 	lm_set_cr4(vcpu, val);
-	if (changed & LM_CR4_FLUSH)
+	if (changed & LM_CR4_FLUSH) {
+		lm_pdptrs_changed(vcpu);
 		lm_guest_tlb_flush(vcpu);
+	}
 	if (changed & X86_CR4_OSXSAVE)
 		lm_fpu_xcr0_update(vcpu);
 	return 0;
@@ -180,7 +219,7 @@ int lm_write_cr8(struct lm_vcpu *vcpu, u64 val)
  */
 u64 lm_read_cr8(struct lm_vcpu *vcpu)
 {
-	return vcpu->x86.cr8;
+	return vcpu->lapic ? lm_lapic_tpr(vcpu) : vcpu->x86.cr8;
 }
 
 /**
@@ -450,6 +489,7 @@ int lm_sregs_set(struct lm_vcpu *vcpu, const struct kvm_sregs *s)
 		      LM_S_SS | LM_S_SEGS | LM_S_DT);
 	lm_write_cr8(vcpu, s->cr8);
 	lm_fpu_xcr0_update(vcpu);
+	lm_pdptrs_changed(vcpu);
 	if (flush)
 		lm_guest_tlb_flush(vcpu);
 	lm_sregs_event(vcpu, s);

@@ -148,6 +148,7 @@ int lm_sregs_get(struct lm_vcpu *vcpu, struct kvm_sregs *s);
 /* -EINVAL for impossible states */
 int lm_sregs_set(struct lm_vcpu *vcpu, const struct kvm_sregs *s);
 bool lm_canonical(struct lm_vcpu *vcpu, u64 linear);
+int lm_pdptrs_load(struct lm_vcpu *vcpu);	/* section: LM_DONE, LM_NEED */
 /* The guest's translations may be stale: flush its tag before it runs again. */
 void lm_guest_tlb_flush(struct lm_vcpu *vcpu);
 
