@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <asm/reboot.h>
+#include <asm/tlbflush.h>
 
 /*
  * Panic and crash kernels: the kernel calls one function on each CPU that turns
@@ -33,6 +34,20 @@ static inline void lm_emergency_unregister(void (*off)(void))
 static inline void lm_emergency_register(void (*off)(void)) { }
 static inline void lm_emergency_unregister(void (*off)(void)) { }
 #endif
+
+/*
+ * CR4 with the kernel's shadow of it kept right.  Up to 6.18 these are for every
+ * module; later kernels keep them for KVM, and VMX then needs another way.
+ */
+static inline void lm_cr4_set(unsigned long mask)
+{
+	cr4_set_bits(mask);
+}
+
+static inline void lm_cr4_clear(unsigned long mask)
+{
+	cr4_clear_bits(mask);
+}
 
 /* Signals, rescheduling, task work (live patching, io_uring, the freezer): is any of it due? */
 static __always_inline bool lm_task_work_pending(void)

@@ -414,6 +414,7 @@ struct lm_backend {
 };
 
 extern const struct lm_backend lm_svm;
+extern const struct lm_backend lm_vmx;
 
 /* ---- neutral state ---- */
 

@@ -54,7 +54,7 @@ DEFINE_STATIC_CALL_NULL(lm_op_window, lm_op_window);
 DEFINE_STATIC_CALL_NULL(lm_op_update, lm_op_update);
 DEFINE_STATIC_CALL_NULL(lm_op_tsc, lm_op_tsc);
 
-static const struct lm_backend *const lm_backends[] = { &lm_svm };
+static const struct lm_backend *const lm_backends[] = { &lm_svm, &lm_vmx };
 
 /* ---- virtualisation on and off ---- */
 
@@ -454,7 +454,7 @@ static int lm_find_backend(void)
 		r = lm_backend->setup();
 	}
 	if (r == -ENODEV) {
-		pr_err("this CPU offers no SVM: Lamina cannot run guests here (see lamina check)\n");
+		pr_err("this CPU offers neither VMX nor SVM: Lamina cannot run guests here (see lamina check)\n");
 		r = -EOPNOTSUPP;
 	}
 	return r;

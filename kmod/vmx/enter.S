@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The world switch of VMX.
+ *
+ * The CPU switches control registers, segments, RSP, RIP and RFLAGS (SDM vol. 3,
+ * 27.3.2 and 28.5); general registers are left to us.  After an exit the CPU goes
+ * on at HOST_RIP with HOST_RSP and interrupts off.
+ */
+#include <linux/linkage.h>
+#include <asm/alternative.h>
+#include <asm/asm.h>
+#include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
+#include <asm/nospec-branch.h>
+#include <asm/percpu.h>
+#include <asm/unwind_hints.h>
+
+#define VMCS_HOST_RSP	0x6c14
+
+	.section .noinstr.text, "ax"
+
+/*
+ * bool lm_vmx_run(u64 *gpr, u64 *host_rsp, bool launched)
+ *
+ * Run the guest until its next exit.  Interrupts off, the VMCS current.  RSP of
+ * the guest is in the VMCS.  True if the entry failed before it began (VMfail).
+ */
+SYM_FUNC_START(lm_vmx_run)
+	pushq	%rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	pushq	%rdi
+
+	cmpq	%rsp, (%rsi)
+	je	.Lrsp_same
+	movq	%rsp, (%rsi)
+	movl	$VMCS_HOST_RSP, %eax
+	vmwrite	%rsp, %rax
+.Lrsp_same:
+	/* CPU buffers hold the host's data (MDS); clobbers ZF, so the flag is CF. */
+	btl	$0, %edx
+
+	movq	0*8(%rdi), %rax
+	movq	1*8(%rdi), %rcx
+	movq	2*8(%rdi), %rdx
+	movq	3*8(%rdi), %rbx
+	movq	5*8(%rdi), %rbp
+	movq	6*8(%rdi), %rsi
+	movq	8*8(%rdi), %r8
+	movq	9*8(%rdi), %r9
+	movq	10*8(%rdi), %r10
+	movq	11*8(%rdi), %r11
+	movq	12*8(%rdi), %r12
+	movq	13*8(%rdi), %r13
+	movq	14*8(%rdi), %r14
+	movq	15*8(%rdi), %r15
+	movq	7*8(%rdi), %rdi
+
+	CLEAR_CPU_BUFFERS
+
+	jnc	.Llaunch
+	/* The exit arrives below with this very stack. */
+	UNWIND_HINT_SAVE
+.Lresume:
+	vmresume
+	jmp	.Lfail
+.Llaunch:
+	vmlaunch
+	jmp	.Lfail
+
+	/* VMX was turned off under us (panic, reboot): the instruction is #UD. */
+	_ASM_EXTABLE(.Lresume, .Lfail)
+	_ASM_EXTABLE(.Llaunch, .Lfail)
+
+SYM_INNER_LABEL(lm_vmx_exit_point, SYM_L_GLOBAL)
+	UNWIND_HINT_RESTORE
+	ENDBR
+
+	pushq	%rdi
+	movq	8(%rsp), %rdi		/* gpr */
+	movq	%rax, 0*8(%rdi)
+	movq	%rcx, 1*8(%rdi)
+	movq	%rdx, 2*8(%rdi)
+	movq	%rbx, 3*8(%rdi)
+	movq	%rbp, 5*8(%rdi)
+	movq	%rsi, 6*8(%rdi)
+	popq	7*8(%rdi)
+	movq	%r8, 8*8(%rdi)
+	movq	%r9, 9*8(%rdi)
+	movq	%r10, 10*8(%rdi)
+	movq	%r11, 11*8(%rdi)
+	movq	%r12, 12*8(%rdi)
+	movq	%r13, 13*8(%rdi)
+	movq	%r14, 14*8(%rdi)
+	movq	%r15, 15*8(%rdi)
+	xorl	%ebx, %ebx
+
+.Lout:
+	popq	%rax			/* gpr */
+
+	/* The guest's return predictions must not steer the host. */
+	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
+			   X86_FEATURE_RSB_VMEXIT_LITE
+
+	/* IBRS covers predictions made before it was written last: write it again. */
+	ALTERNATIVE "jmp .Lno_ibrs", "", X86_FEATURE_KERNEL_IBRS
+	movl	$MSR_IA32_SPEC_CTRL, %ecx
+	movl	PER_CPU_VAR(x86_spec_ctrl_current), %eax
+	xorl	%edx, %edx
+	wrmsr
+.Lno_ibrs:
+#ifdef X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT
+	CLEAR_BRANCH_HISTORY_VMEXIT
+#endif
+
+	/* Nothing of the guest stays in registers for speculation to use. */
+	movl	%ebx, %eax
+	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	xorl	%esi, %esi
+	xorl	%edi, %edi
+	xorl	%r8d, %r8d
+	xorl	%r9d, %r9d
+	xorl	%r10d, %r10d
+	xorl	%r11d, %r11d
+
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	RET
+
+.Lfail:
+	movl	$1, %ebx
+	jmp	.Lout
+SYM_FUNC_END(lm_vmx_run)

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Enter the guest and translate its exit to the neutral one.
+ */
+#include <uapi/asm/debugreg.h>
+#include <asm/msr.h>
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+
+#include "../lamina.h"
+#include "../ept/flush.h"
+#include "../monitor/trace.h"
+#include "../section.h"
+#include "vmcs.h"
+
+/* Exits that carry nothing but their kind, and the length of an instruction. */
+#define VMX_INSN	0x80
+
+static const u8 vmx_plain[] = {
+	[EXIT_REASON_EXTERNAL_INTERRUPT] = LM_EXIT_INTR + 1,
+	[EXIT_REASON_TRIPLE_FAULT] = LM_EXIT_SHUTDOWN + 1,
+	[EXIT_REASON_INIT_SIGNAL] = LM_EXIT_INTR + 1,
+	[EXIT_REASON_INTERRUPT_WINDOW] = LM_EXIT_IRQ_WINDOW + 1,
+	[EXIT_REASON_NMI_WINDOW] = LM_EXIT_NMI_WINDOW + 1,
+	[EXIT_REASON_CPUID] = (LM_EXIT_CPUID + 1) | VMX_INSN,
+	[11 /* GETSEC */] = LM_EXIT_UD + 1,
+	[EXIT_REASON_HLT] = (LM_EXIT_HLT + 1) | VMX_INSN,
+	[EXIT_REASON_INVD] = (LM_EXIT_INVD + 1) | VMX_INSN,
+	[EXIT_REASON_RDPMC] = (LM_EXIT_RDPMC + 1) | VMX_INSN,
+	[EXIT_REASON_VMCALL] = (LM_EXIT_HYPERCALL + 1) | VMX_INSN,
+	[EXIT_REASON_VMCLEAR ... EXIT_REASON_VMON] = LM_EXIT_UD + 1,
+	[EXIT_REASON_MWAIT_INSTRUCTION] = (LM_EXIT_MWAIT + 1) | VMX_INSN,
+	[EXIT_REASON_MONITOR_INSTRUCTION] = (LM_EXIT_MWAIT + 1) | VMX_INSN,
+	[EXIT_REASON_PAUSE_INSTRUCTION] = (LM_EXIT_PAUSE + 1) | VMX_INSN,
+	[EXIT_REASON_INVEPT] = LM_EXIT_UD + 1,
+	[EXIT_REASON_RDTSCP] = LM_EXIT_UD + 1,
+	[EXIT_REASON_INVVPID] = LM_EXIT_UD + 1,
+	[EXIT_REASON_WBINVD] = (LM_EXIT_INVD + 1) | VMX_INSN,
+	[EXIT_REASON_XSETBV] = (LM_EXIT_XSETBV + 1) | VMX_INSN,
+	[EXIT_REASON_VMFUNC] = LM_EXIT_UD + 1,
+	[EXIT_REASON_ENCLS] = LM_EXIT_UD + 1,
+	[EXIT_REASON_XSAVES] = LM_EXIT_UD + 1,
+	[EXIT_REASON_XRSTORS] = LM_EXIT_UD + 1,
+};
+
+#define INTR_TYPE	0x700u
+#define INTR_SOFT_INT	0x400u
+#define INTR_ICEBP	0x500u
+#define INTR_SOFT_EXC	0x600u
+#define UNBLOCK_NMI	BIT(12)		/* an IRET was being executed: NMIs are masked no more */
+
+/* Table 28-7: EPT violations. */
+#define EPT_Q_WRITE	BIT(1)
+#define EPT_Q_EXEC	BIT(2)
+#define EPT_Q_ALLOWED	GENMASK(5, 3)
+#define EPT_Q_LINEAR	BIT(7)
+#define EPT_Q_FINAL	BIT(8)
+
+static void vmx_exit_npf(struct lm_exit *e)
+{
+	u64 q = vmx_read(EXIT_QUALIFICATION);
+
+	e->kind = LM_EXIT_NPF;
+	e->npf.gpa = vmx_read(GUEST_PHYSICAL_ADDRESS);
+	e->npf.present = q & EPT_Q_ALLOWED;
+	e->npf.write = q & EPT_Q_WRITE;
+	e->npf.exec = q & EPT_Q_EXEC;
+	e->npf.table = (q & (EPT_Q_LINEAR | EPT_Q_FINAL)) == EPT_Q_LINEAR;
+}
+
+/* Table 28-5. */
+static void vmx_exit_io(struct lm_exit *e)
+{
+	u64 q = vmx_read(EXIT_QUALIFICATION);
+
+	e->kind = LM_EXIT_IO;
+	e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+	e->io.port = q >> 16;
+	e->io.size = (q & 7) + 1;
+	e->io.in = q & BIT(3);
+	e->io.string = q & BIT(4);
+	e->io.rep = q & BIT(5);
+}
+
+/* Table 28-3. */
+static void vmx_exit_cr(struct lm_exit *e)
+{
+	u64 q = vmx_read(EXIT_QUALIFICATION);
+	unsigned int type = q >> 4 & 3;
+
+	e->kind = LM_EXIT_CR;
+	e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+	e->cr.known = true;
+	e->cr.nr = q & 15;
+	e->cr.gpr = q >> 8 & 15;
+	e->cr.write = type != 1;
+	e->cr.clts = type == 2;
+	e->cr.lmsw = type == 3;
+	e->cr.source = q >> 16;
+}
+
+static void vmx_exit_task(struct lm_exit *e, u32 vectoring)
+{
+	static const u8 reasons[] = { 0, 1, 2, 3 };	/* CALL, IRET, JMP, gate: as table 28-2 */
+	u64 q = vmx_read(EXIT_QUALIFICATION);
+
+	e->kind = LM_EXIT_TASK_SWITCH;
+	e->task.sel = q;
+	e->task.reason = reasons[q >> 30 & 3];
+	e->task.has_error = vectoring & LM_EV_ERROR;
+	e->task.error = e->task.has_error ? vmx_read(IDT_VECTORING_ERROR_CODE) : 0;
+}
+
+/* An IRET that faulted had ended the blocking of NMIs; run again, it does so again (28.2.3). */
+static void vmx_block_nmi(struct lm_vcpu *vcpu)
+{
+	vcpu->ev.nmi_masked = true;
+	vmx_write(GUEST_INTERRUPTIBILITY_INFO,
+		  vmx_read(GUEST_INTERRUPTIBILITY_INFO) | VMX_BLOCK_NMI);
+}
+
+static void vmx_exit_exception(struct lm_vcpu *vcpu, u32 info, u32 vectoring)
+{
+	struct lm_exit *e = &vcpu->exit;
+
+	e->kind = LM_EXIT_EXCEPTION;
+	e->exception.vector = info;
+	e->exception.has_error = info & LM_EV_ERROR;
+	e->exception.error = e->exception.has_error ? vmx_read(VM_EXIT_INTR_ERROR_CODE) : 0;
+	e->exception.payload = 0;
+	if ((info & UNBLOCK_NMI) && !(vectoring & LM_EV_VALID) && (u8)info != X86_TRAP_DF)
+		vmx_block_nmi(vcpu);
+	if ((u8)info != X86_TRAP_DB)
+		return;
+	/* DR6 is as it was: what is new stands here (table 28-1). */
+	e->exception.payload = vmx_read(EXIT_QUALIFICATION) &
+			       (DR_TRAP_BITS | DR_STEP | DR_SWITCH | BIT(13));
+	/* INT1 is a trap, and RIP still is on it. */
+	if ((info & INTR_TYPE) == INTR_ICEBP)
+		lm_set_rip(vcpu, lm_rip(vcpu) + vmx_read(VM_EXIT_INSTRUCTION_LEN));
+}
+
+/*
+ * NMIs and machine checks are the host's, and are handed on before anything else.
+ * NMIs are blocked by the exit until the handler's IRET.
+ */
+static bool vmx_exit_host(u32 info)
+{
+	if ((info & (LM_EV_TYPE | LM_EV_VECTOR)) == (LM_EV_NMI | X86_TRAP_NMI))
+		asm volatile("int $2" : : : "memory");
+	else if ((u8)info == X86_TRAP_MC)
+		asm volatile("int $18" : : : "memory");
+	else
+		return false;
+	return true;
+}
+
+/*
+ * An event whose delivery the exit interrupted (28.2.4).  INT n, INT3, INTO and INT1
+ * are still at RIP and run again.
+ */
+static u32 vmx_vectoring(struct lm_vcpu *vcpu)
+{
+	u32 info = vmx_read(IDT_VECTORING_INFO_FIELD);
+	u64 event = info;
+
+	if (likely(!(info & LM_EV_VALID)))
+		return 0;
+	if ((info & INTR_TYPE) >= INTR_SOFT_INT)
+		return info;
+	if (info & LM_EV_ERROR)
+		event |= vmx_read(IDT_VECTORING_ERROR_CODE) << 32;
+	lm_events_exited(vcpu, event, 0);
+	return info;
+}
+
+/* Exits that have more to say than their number. */
+static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
+{
+	struct lm_exit *e = &vcpu->exit;
+	u32 info;
+
+	vcpu->hw->l1d_flush = true;
+	switch (reason) {
+	case EXIT_REASON_EPT_VIOLATION:
+		info = vmx_vectoring(vcpu);
+		vmx_exit_npf(e);
+		if (unlikely(vcpu->ev.nmi_masked || atomic_read(&vcpu->ev.nmi_pending)) &&
+		    !(info & LM_EV_VALID) && (vmx_read(EXIT_QUALIFICATION) & UNBLOCK_NMI))
+			vmx_block_nmi(vcpu);
+		break;
+	case EXIT_REASON_IO_INSTRUCTION:
+		vmx_exit_io(e);
+		break;
+	case EXIT_REASON_MSR_READ:
+	case EXIT_REASON_MSR_WRITE:
+		e->kind = LM_EXIT_MSR;
+		e->msr.write = reason == EXIT_REASON_MSR_WRITE;
+		e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+		break;
+	case EXIT_REASON_CR_ACCESS:
+		vmx_exit_cr(e);
+		break;
+	case EXIT_REASON_DR_ACCESS:
+		e->kind = LM_EXIT_DR;
+		e->cr.known = false;
+		break;
+	case EXIT_REASON_EXCEPTION_NMI:
+		info = vmx_read(VM_EXIT_INTR_INFO);
+		vmx_exit_exception(vcpu, info, vmx_vectoring(vcpu));
+		break;
+	case EXIT_REASON_TASK_SWITCH:
+		vmx_exit_task(e, vmx_vectoring(vcpu));
+		break;
+	case EXIT_REASON_EPT_MISCONFIG:
+		e->kind = LM_EXIT_UNKNOWN;
+		e->reason = reason;
+		break;
+	default:
+		e->kind = reason & VMX_EXIT_REASONS_FAILED_VMENTRY ? LM_EXIT_FAIL_ENTRY :
+								     LM_EXIT_UNKNOWN;
+		e->reason = reason;
+		break;
+	}
+}
+
+/* ---- entry ---- */
+
+/* lm_events_prepare() or the end of a window changed what this entry needs. */
+static noinline void vmx_entry_work(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	u32 proc = hw->proc & ~(CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING);
+	u32 info, want;
+
+	vcpu->entry_work = false;
+	if (vcpu->want_irq_window)
+		proc |= CPU_BASED_INTR_WINDOW_EXITING;
+	if (vcpu->want_nmi_window)
+		proc |= CPU_BASED_NMI_WINDOW_EXITING;
+	lm_vmx_set_proc(hw, proc);
+
+	/* The injection of an NMI sets its blocking itself, and must not find it set (27.6.1.2). */
+	info = vmx_read(GUEST_INTERRUPTIBILITY_INFO);
+	want = info & ~VMX_BLOCK_NMI;
+	if (vcpu->ev.nmi_masked && (vcpu->inject & LM_EV_TYPE) != LM_EV_NMI)
+		want |= VMX_BLOCK_NMI;
+	if (want != info)
+		vmx_write(GUEST_INTERRUPTIBILITY_INFO, want);
+
+	if (!vcpu->inject)
+		return;
+	trace_lm_inject(vcpu);
+	/* 27.2.1.3: types 0, 2 and 3 are the neutral ones. */
+	if (vcpu->inject & LM_EV_ERROR)
+		vmx_write(VM_ENTRY_EXCEPTION_ERROR_CODE, vcpu->inject >> 32);
+	vmx_write(VM_ENTRY_INTR_INFO_FIELD, (u32)vcpu->inject);
+	/* A #DB that finds a shadow and TF: entries want the step to be pending as well. */
+	if ((want & (VMX_BLOCK_STI | VMX_BLOCK_MOVSS)) && (lm_rflags(vcpu) & X86_EFLAGS_TF))
+		vmx_write(GUEST_PENDING_DBG_EXCEPTIONS,
+			  vmx_read(GUEST_PENDING_DBG_EXCEPTIONS) | DR_STEP);
+}
+
+/*
+ * Translations of the guest's own tables are tagged by VPID and EPT root, those of
+ * the nested table by the root alone (29.4.1).  Without VPIDs every switch drops
+ * the former.
+ */
+static noinline void vmx_flush_slow(struct lm_vcpu *vcpu, enum lm_flush_how how)
+{
+	struct lm_hw *hw = vcpu->hw;
+	bool all = how == LM_FLUSH_ALL;
+
+	if (hw->vpid != vcpu->flush.asid) {
+		hw->vpid = vcpu->flush.asid;
+		if (lm_vmx_caps.vpid)
+			vmx_write(VIRTUAL_PROCESSOR_ID, hw->vpid);
+	}
+	if (how == LM_FLUSH_NONE)
+		return;
+	if (all && lm_vmx_caps.vpid)
+		vmx_invvpid(VMX_INV_ALL, 0);
+	if (how == LM_FLUSH_TAG && !vcpu->flush.nested) {
+		if (lm_vmx_caps.vpid && vmx_invvpid(VMX_INV_SINGLE, hw->vpid))
+			vmx_invvpid(VMX_INV_ALL, 0);
+		return;
+	}
+	if (all || vmx_invept(VMX_INV_SINGLE, hw->eptp))
+		vmx_invept(VMX_INV_ALL, 0);
+}
+
+static __always_inline void vmx_flush(struct lm_vcpu *vcpu)
+{
+	enum lm_flush_how how = lm_flush_decide(vcpu, lm_vmx_tags(), true);
+
+	if (unlikely(how != LM_FLUSH_NONE || vcpu->hw->vpid != vcpu->flush.asid))
+		vmx_flush_slow(vcpu, how);
+}
+
+/* VMLAUNCH or VMRESUME did not even begin (31.4), or the state was refused (27.8). */
+static noinline void vmx_entry_failed(struct lm_vcpu *vcpu, bool began, u64 event)
+{
+	if (!began) {
+		vcpu->exit.kind = LM_EXIT_FAIL_ENTRY;
+		vcpu->exit.code = vmx_read(VM_INSTRUCTION_ERROR);
+		vcpu->exit.reason = vcpu->exit.code;
+	}
+	if (vcpu->exit.code == (VMX_EXIT_REASONS_FAILED_VMENTRY | EXIT_REASON_MCE_DURING_VMENTRY))
+		asm volatile("int $18" : : : "memory");
+	/* The event was not delivered. */
+	vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	lm_events_exited(vcpu, event, 0);
+}
+
+/* The guest's handler of an NMI has ended with IRET. */
+static noinline void vmx_nmi_check(struct lm_vcpu *vcpu)
+{
+	if (vmx_read(GUEST_INTERRUPTIBILITY_INFO) & VMX_BLOCK_NMI)
+		return;
+	vcpu->ev.nmi_masked = false;
+	if (atomic_read(&vcpu->ev.nmi_pending))
+		lm_request(vcpu, LM_REQ_EVENT);
+}
+
+static void vmx_l1d_flush(struct lm_hw *hw)
+{
+	hw->l1d_flush = false;
+	wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+}
+
+void lm_vmx_enter(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	struct lm_exit *e = &vcpu->exit;
+	u64 event = vcpu->inject;
+	bool failed;
+	u32 reason;
+	u8 plain;
+
+	if (vcpu->dirty | hw->todo)
+		lm_vmx_put(vcpu);
+	if (unlikely(vcpu->entry_work))
+		vmx_entry_work(vcpu);
+	vcpu->inject = 0;
+	vmx_flush(vcpu);
+	if (unlikely(vcpu->st.cr2 != native_read_cr2()))
+		native_write_cr2(vcpu->st.cr2);
+	if (unlikely(READ_ONCE(lm_vmx_check_entries)))
+		lm_vmx_check();
+	if (static_branch_unlikely(&lm_vmx_l1d) && hw->l1d_flush)
+		vmx_l1d_flush(hw);
+
+	lm_guest_enter(vcpu);
+	failed = lm_vmx_run(vcpu->st.gpr, &hw->host_rsp, hw->launched);
+	lm_guest_exit(vcpu);
+
+	vcpu->st.cr2 = native_read_cr2();
+	lm_vmx_host_exited(hw);
+	e->nr_bytes = 0;
+	e->insn_len = 0;
+	vcpu->valid = LM_S_CR2 | LM_S_EFER | LM_S_PAT | LM_S_PDPTRS;
+	if (unlikely(failed)) {
+		vmx_entry_failed(vcpu, false, event);
+		return;
+	}
+	reason = vmx_read(VM_EXIT_REASON);
+	e->code = reason;
+	plain = reason < ARRAY_SIZE(vmx_plain) ? vmx_plain[reason] : 0;
+	if (likely(plain)) {
+		e->kind = (plain & ~VMX_INSN) - 1;
+		if (plain & VMX_INSN)
+			e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+	} else if (reason == EXIT_REASON_EXCEPTION_NMI && vmx_exit_host(vmx_read(VM_EXIT_INTR_INFO))) {
+		e->kind = LM_EXIT_INTR;
+	} else {
+		vmx_translate(vcpu, reason);
+	}
+	if (unlikely(e->kind == LM_EXIT_FAIL_ENTRY)) {
+		vmx_entry_failed(vcpu, true, event);
+		return;
+	}
+	hw->launched = true;
+	if (unlikely(vcpu->ev.nmi_masked))
+		vmx_nmi_check(vcpu);
+}
+
+const struct lm_backend lm_vmx = {
+	.name = "VMX",
+	.busy = "KVM may hold it from its load on: boot with kvm.enable_virt_at_load=0, or modprobe -r kvm_intel",
+	.setup = lm_vmx_setup,
+	.teardown = lm_vmx_teardown,
+	.cpu_on = lm_vmx_cpu_on,
+	.cpu_off = lm_vmx_cpu_off,
+	.vcpu_init = lm_vmx_vcpu_init,
+	.vcpu_free = lm_vmx_vcpu_free,
+	.leave_cpu = lm_vmx_leave_cpu,
+	.load = lm_vmx_load,
+	.unload = lm_vmx_unload,
+	.enter = lm_vmx_enter,
+	.window = lm_vmx_window,
+	.get = lm_vmx_get,
+	.update = lm_vmx_update,
+	.tsc = lm_vmx_tsc,
+	.dump = lm_vmx_dump,
+};

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The host's half of a VMCS.  An exit loads the host's state from fixed fields
+ * (SDM vol. 3, 28.5), so what changes between two entries must be written again:
+ * CR3 and CR4, FS.base, and on another CPU the bases of its tables.  What an exit
+ * makes null or cuts off (selectors, LDTR, the limit of the GDT and of the TSS) and
+ * the MSRs that only user space or a system call would miss come back when the
+ * section ends; the kernel runs interrupt handlers without them.
+ */
+#include <asm/desc.h>
+#include <asm/fsgsbase.h>
+#include <asm/msr.h>
+#include <asm/segment.h>
+#include <asm/special_insns.h>
+
+#include "../lamina.h"
+#include "vmcs.h"
+
+static u64 vmx_tr_base(void)
+{
+	struct desc_ptr gdt;
+	unsigned long tr;
+
+	native_store_gdt(&gdt);
+	store_tr(tr);
+	return get_desc_base((struct desc_struct *)(gdt.address + (tr & ~7ul))) |
+	       (u64)((struct ldttss_desc *)(gdt.address + (tr & ~7ul)))->base3 << 32;
+}
+
+/* The VMCS has become active on this CPU: what belongs to the CPU. */
+void lm_vmx_host_cpu(struct lm_hw *hw)
+{
+	struct desc_ptr gdt, idt;
+	u64 val;
+
+	native_store_gdt(&gdt);
+	store_idt(&idt);
+	vmx_write(HOST_TR_BASE, vmx_tr_base());
+	vmx_write(HOST_GDTR_BASE, gdt.address);
+	vmx_write(HOST_IDTR_BASE, idt.address);
+	rdmsrl(MSR_IA32_SYSENTER_ESP, val);
+	vmx_write(HOST_IA32_SYSENTER_ESP, val);
+	rdmsrl(MSR_GS_BASE, val);
+	vmx_write(HOST_GS_BASE, val);
+}
+
+/**
+ * lm_vmx_host_refresh - what an interrupt handler may change too
+ * @hw: its VMCS is current
+ */
+void lm_vmx_host_refresh(struct lm_hw *hw)
+{
+	u64 cr3 = __native_read_cr3(), cr4 = native_read_cr4();
+	u16 ldt;
+
+	if (unlikely(hw->host_cr3 != cr3)) {
+		hw->host_cr3 = cr3;
+		vmx_write(HOST_CR3, cr3);
+	}
+	if (unlikely(hw->host_cr4 != cr4)) {
+		hw->host_cr4 = cr4;
+		vmx_write(HOST_CR4, cr4);
+	}
+	/* modify_ldt() of another thread loads it by an interrupt. */
+	store_ldt(ldt);
+	if (unlikely(ldt))
+		hw->ldt = ldt;
+	rdmsrl(MSR_IA32_DEBUGCTLMSR, hw->host_debugctl);
+}
+
+/**
+ * lm_vmx_host_load - note what the section's end must bring back
+ * @hw: its VMCS is current
+ */
+void lm_vmx_host_load(struct lm_hw *hw)
+{
+	u64 fs_base;
+
+	hw->ldt = 0;
+	lm_vmx_host_refresh(hw);
+	savesegment(ds, hw->ds);
+	savesegment(es, hw->es);
+	savesegment(fs, hw->fs);
+	savesegment(gs, hw->gs);
+	rdmsrl(MSR_KERNEL_GS_BASE, hw->host_kernel_gs);
+	if (boot_cpu_has(X86_FEATURE_FSGSBASE))
+		fs_base = rdfsbase();
+	else
+		rdmsrl(MSR_FS_BASE, fs_base);
+	if (unlikely(hw->host_fs_base != fs_base)) {
+		hw->host_fs_base = fs_base;
+		vmx_write(HOST_FS_BASE, fs_base);
+	}
+}
+
+/**
+ * lm_vmx_host_unload - give back what exits took
+ * @hw: whose section ends
+ */
+void lm_vmx_host_unload(struct lm_hw *hw)
+{
+	lm_vmx_reload_gdt();
+	/* An exit loads TR with the shortest limit; the I/O bitmap is beyond it. */
+	invalidate_tss_limit();
+	if (unlikely(hw->ldt))
+		asm volatile("lldt %w0" : : "q" (hw->ldt));
+	if (unlikely(hw->ds | hw->es)) {
+		loadsegment(ds, hw->ds);
+		loadsegment(es, hw->es);
+	}
+	if (unlikely(hw->fs)) {
+		loadsegment(fs, hw->fs);
+		wrmsrl(MSR_FS_BASE, hw->host_fs_base);
+	}
+	if (unlikely(hw->gs))
+		load_gs_index(hw->gs);
+	wrmsrl(MSR_KERNEL_GS_BASE, hw->host_kernel_gs);
+}
+
+/* An exit clears IA32_DEBUGCTL (28.5.1): the host's own tracing goes on. */
+void lm_vmx_host_exited(struct lm_hw *hw)
+{
+	if (unlikely(hw->host_debugctl))
+		wrmsrl(MSR_IA32_DEBUGCTLMSR, hw->host_debugctl);
+}
