@@ -107,6 +107,16 @@ static int lm_exit_skip(struct lm_vcpu *vcpu)
 	return lm_skip_insn(vcpu);
 }
 
+/* It waits for another vCPU, perhaps for one that waits for this CPU. */
+static int lm_exit_pause(struct lm_vcpu *vcpu)
+{
+	int r = lm_skip_insn(vcpu);
+
+	if (r == LM_DONE)
+		lm_section_window(vcpu);
+	return r;
+}
+
 static int lm_exit_rdpmc(struct lm_vcpu *vcpu)
 {
 	lm_inject_gp(vcpu, 0);	/* no performance counter is offered */
@@ -177,8 +187,9 @@ int lm_handle_exit(struct lm_vcpu *vcpu)
 		return lm_exit_exception(vcpu);
 	case LM_EXIT_XSETBV:
 		return lm_exit_xsetbv(vcpu);
-	case LM_EXIT_INVD:
 	case LM_EXIT_PAUSE:
+		return lm_exit_pause(vcpu);
+	case LM_EXIT_INVD:
 		return lm_exit_skip(vcpu);
 	case LM_EXIT_MWAIT:	/* not in the guest's CPUID */
 	case LM_EXIT_UD:

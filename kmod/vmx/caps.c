@@ -58,6 +58,9 @@ MODULE_PARM_DESC(vmx_no_vpid, "do not tag translations: the TLB is flushed at ea
 static bool no_ept_ad;
 module_param_named(vmx_no_ept_ad, no_ept_ad, bool, 0444);
 MODULE_PARM_DESC(vmx_no_ept_ad, "do not let the CPU set accessed and dirty bits (debug)");
+static bool no_ple;
+module_param_named(vmx_no_ple, no_ple, bool, 0444);
+MODULE_PARM_DESC(vmx_no_ple, "let guests spin in PAUSE loops without an exit (debug)");
 bool lm_vmx_check_entries;
 module_param_named(vmx_check, lm_vmx_check_entries, bool, 0644);
 MODULE_PARM_DESC(vmx_check, "check the VMCS against the manual's rules before each entry (debug)");
@@ -131,7 +134,8 @@ static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 		  SECONDARY_EXEC_WBINVD_EXITING,
 		  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
 		  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_XSAVES |
-		  SECONDARY_EXEC_TSC_SCALING, &v->proc2 },
+		  SECONDARY_EXEC_TSC_SCALING |
+		  (no_ple ? 0 : SECONDARY_EXEC_PAUSE_LOOP_EXITING), &v->proc2 },
 		{ "exit", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
 		  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |
 		  VM_EXIT_LOAD_IA32_PAT | VM_EXIT_LOAD_IA32_EFER,

@@ -25,6 +25,10 @@ static const u32 vmx_direct_msrs[] = {
 #define CR4_OWNED	(X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PGE | X86_CR4_PCE | \
 			 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE)
 
+/* A PAUSE within so many cycles of the last is of the same loop, which ends after so many. */
+#define PLE_GAP_CYCLES		128
+#define PLE_WINDOW_CYCLES	4096
+
 #define EPTP_WB		6
 #define EPTP_AD		BIT_ULL(6)
 
@@ -143,6 +147,10 @@ static void vmx_init(struct lm_vcpu *vcpu)
 	vmx_write(EPT_POINTER, hw->eptp);
 	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_XSAVES)
 		vmx_write(XSS_EXIT_BITMAP, 0);
+	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
+		vmx_write(PLE_GAP, PLE_GAP_CYCLES);
+		vmx_write(PLE_WINDOW, PLE_WINDOW_CYCLES);
+	}
 	vmx_write(VMCS_LINK_POINTER, ~0ull);
 	vmx_write(GUEST_IA32_DEBUGCTL, 0);
 	vmx_write(GUEST_ACTIVITY_STATE, 0);
