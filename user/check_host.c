@@ -105,7 +105,7 @@ static void check_kvm(struct report *r)
 			set_without(result, "the module loads only while KVM does not hold the CPU");
 			set_remedy(result, "from Linux 6.12 on boot with kvm.enable_virt_at_load=0, and run no KVM guest");
 		} else if (module_users(vendors[i]) > 0 || module_users("kvm") > 1) {
-			if (!kvm_processes(users, sizeof(users)))
+			if (!guest_owners("kvm", users, sizeof(users)))
 				snprintf(users, sizeof(users), "processes that only root may see");
 			result = report_add(r, "kvm", STATE_FAIL, "in use by %s", users);
 			set_remedy(result, "end that, then 'sudo lamina load --replace-kvm'");

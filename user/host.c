@@ -42,10 +42,10 @@ int module_users(const char *name)
 	return atoi(line);
 }
 
-/* Whether a process has a guest of KVM's open. */
-static bool has_guest(int proc, const char *pid)
+/* Whether a process has the hypervisor's device or a guest of its open. */
+static bool has_guest(int proc, const char *pid, const char *hypervisor)
 {
-	char path[300], target[64];
+	char path[300], target[64], device[32], vm[32];
 	bool found = false;
 	struct dirent *entry;
 	int fd;
@@ -59,26 +59,29 @@ static bool has_guest(int proc, const char *pid)
 			close(fd);
 		return false;
 	}
+	snprintf(device, sizeof(device), "/dev/%s", hypervisor);
+	snprintf(vm, sizeof(vm), "anon_inode:%s-vm", hypervisor);
 	while (!found && (entry = readdir(dir))) {
 		ssize_t len = readlinkat(fd, entry->d_name, target, sizeof(target) - 1);
 
 		if (len <= 0)
 			continue;
 		target[len] = '\0';
-		found = !strcmp(target, "/dev/kvm") || !strncmp(target, "anon_inode:kvm-vm", 17);
+		found = !strcmp(target, device) || !strcmp(target, vm);
 	}
 	closedir(dir);
 	return found;
 }
 
 /**
- * kvm_processes() - name the processes that use KVM
+ * guest_owners() - name the processes that use a hypervisor
+ * @hypervisor: "kvm" or "lamina"
  * @text: the list, ready for a message
  * @size: its size
  *
  * Return: whether there are any that we may see.
  */
-bool kvm_processes(char *text, size_t size)
+bool guest_owners(const char *hypervisor, char *text, size_t size)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -92,7 +95,7 @@ bool kvm_processes(char *text, size_t size)
 		int added;
 
 		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' ||
-		    !has_guest(dirfd(proc), entry->d_name))
+		    !has_guest(dirfd(proc), entry->d_name, hypervisor))
 			continue;
 		if (read_line(name, sizeof(name), "/proc/%s/comm", entry->d_name))
 			continue;

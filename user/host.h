@@ -12,7 +12,7 @@
 
 bool module_loaded(const char *name);
 int module_users(const char *name);
-bool kvm_processes(char *text, size_t size);
+bool guest_owners(const char *hypervisor, char *text, size_t size);
 bool beside_executable(char *path, size_t size, const char *file);
 bool rule_installed(void);
 bool device_is_open_to_group(const char *path);

@@ -109,7 +109,7 @@ static int explain_insert(int error)
 	case ENOEXEC:
 		return fail("the module was built for another kernel: build it again with 'make'; 'dmesg | tail' says more");
 	case EBUSY:
-		if (kvm_processes(users, sizeof(users)))
+		if (guest_owners("kvm", users, sizeof(users)))
 			return fail("KVM is using the CPU's virtualisation for %s: end that first", users);
 		return fail("another hypervisor holds the CPU's virtualisation: 'sudo lamina load --replace-kvm', or from Linux 6.12 on boot with kvm.enable_virt_at_load=0");
 	case EINVAL:
@@ -177,7 +177,7 @@ static int remove_kvm(unsigned int *removed)
 		if (!module_loaded(name))
 			continue;
 		if (module_users(name) > 0) {
-			if (kvm_processes(users, sizeof(users)))
+			if (guest_owners("kvm", users, sizeof(users)))
 				return fail("KVM is in use by %s: end that first", users);
 			return fail("%s is in use: 'ls /sys/module/%s/holders' names modules that hold it; root sees other users' processes too",
 				    name, name);
@@ -329,6 +329,8 @@ static const struct argp unload_argp = {
  */
 int cmd_unload(int argc, char **argv)
 {
+	char users[256];
+
 	argp_parse(&unload_argp, argc, argv, 0, NULL, NULL);
 	if (!module_loaded(MODULE)) {
 		puts("the module is not loaded");
@@ -337,7 +339,10 @@ int cmd_unload(int argc, char **argv)
 	if (open_kmod())
 		return complain();
 	if (module_users(MODULE) > 0) {
-		fail("the module is in use: end the guests that run first");
+		if (guest_owners(MODULE, users, sizeof(users)))
+			fail("the module is in use by %s: end that first", users);
+		else
+			fail("the module is in use: end the guests that run first (root sees other users' too)");
 		return complain();
 	}
 	return remove_module(MODULE) ? complain() : LM_EXIT_OK;

@@ -1,12 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# What a host sees of its guests: tracepoints, counters, threads.
+# What a host sees of its guests: tracepoints, counters, threads, guest time, samples.
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
+# add: tests/linux/build/lmwork
+# add: tests/linux/build/lmperf
 # timeout: 400
 
 . tests/lib.sh
 . tests/linux.sh
+
+# stat FIELD...: the sum of these fields of the line "cpu" in /proc/stat
+stat() {
+	for field; do
+		awk -v f="$field" '$1 == "cpu" { print $(f + 1) }' /proc/stat
+	done | awk '{ n += $1 } END { print n }'
+}
+USER=1 SYSTEM=3 GUEST=9
+
+is 'no guest time without a guest' "$(stat $GUEST)" 0
 
 tracing=/sys/kernel/tracing
 for event in lm_entry lm_exit lm_npf lm_msr lm_inject; do
@@ -72,4 +84,37 @@ else
 	drop busy
 fi
 is 'the counters went with it' "$(ls /sys/kernel/debug/lamina)" ''
-skip perf 'an emulated host has no counters and no perf'
+
+# Two CPUs that do nothing but run a guest: what is not counted as guest time was
+# spent in exits, in the tool and in this script.
+worker 8
+start worker --mem 160M --cpus 2
+# shellcheck disable=SC2154 # worker_pid: start
+if running worker '^work: begun' && works worker 'the guest works'; then
+	guest=$(stat $GUEST) busy=$(stat $USER $SYSTEM) own=$(cut -d ' ' -f 43 "/proc/$worker_pid/stat")
+	samples=$(tests/linux/build/lmperf "$worker_pid" 3)
+	guest=$(($(stat $GUEST) - guest)) busy=$(($(stat $USER $SYSTEM) - busy))
+	own=$(($(cut -d ' ' -f 43 "/proc/$worker_pid/stat") - own))
+	diag "of $busy ticks $guest are guest time, $own of this guest"
+	passes 'most of a busy time is guest time' test $guest -gt $((busy / 2))
+	passes 'guest time is part of user time' test "$(stat $USER)" -ge "$(stat $GUEST)"
+	passes "most of it is the owner's" test $own -gt $((guest / 2))
+
+	diag "$samples"
+	for cpu in 0 1; do
+		like "perf: samples in the guest's threads on CPU $cpu" "$samples" \
+			"^perf: cpu $cpu samples [1-9][0-9]* owner [1-9][0-9]* lost 0\$"
+	done
+
+	# An NMI to each CPU finds a vCPU's thread and comes back.
+	dmesg -c >/dev/null
+	echo l >/proc/sysrq-trigger
+	backtraces=$(dmesg -c)
+	like 'an NMI reaches a CPU that runs a guest' "$backtraces" 'NMI backtrace for cpu [01]$'
+	like 'it finds the thread' "$backtraces" 'CPU: [01] PID: [0-9]+ Comm: worker/[01] '
+	works worker 'the guest works after samples and NMIs'
+	retire worker 'the guest'
+else
+	drop worker
+fi
+skip 'hardware events, the NMI watchdog' 'the emulated CPU has no performance counters'
