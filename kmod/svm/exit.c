@@ -163,49 +163,65 @@ static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64
  * NMIs stay masked until the IRET that ends the handler has run.  Its intercept
  * comes before; if an NMI waits, step over it with TF so that the NMI comes
  * right after, else any later exit with another RIP shows that it is done.
+ *
+ * SVM has no window for NMIs.  One that this entry's event keeps back comes after
+ * an interrupt to ourselves, which ends the run when the event is delivered; one
+ * kept back by a shadow after the window for interrupts, or if those are off
+ * after a step.
  */
-static void svm_set_iret(struct lm_vcpu *vcpu)
+static void svm_step(struct lm_vcpu *vcpu, bool tf)
+{
+	struct lm_hw *hw = vcpu->hw;
+
+	hw->step = true;
+	hw->step_rip = lm_rip(vcpu);
+	hw->step_tf = tf && !(lm_rflags(vcpu) & X86_EFLAGS_TF);
+	if (!hw->step_tf)
+		return;
+	vcpu->st.rflags |= X86_EFLAGS_TF;
+	hw->vmcb->s.rflags = vcpu->st.rflags;
+}
+
+/* Is the window for interrupts wanted for an NMI? */
+static bool svm_nmi_window(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct svm_control *c = &hw->vmcb->c;
 
-	if (!vcpu->ev.nmi_masked)
-		hw->iret_step = hw->iret_tf = false;
-	if (vcpu->ev.nmi_masked && !hw->iret_step)
+	if (vcpu->ev.nmi_masked && !hw->step)
 		c->misc1 |= SVM_I1_IRET;
 	else
 		c->misc1 &= ~SVM_I1_IRET;
+	if (likely(!vcpu->want_nmi_window) || vcpu->ev.nmi_masked || hw->step)
+		return false;
+	if (c->event_inj) {
+		lm_send_reschedule(raw_smp_processor_id());
+		return false;
+	}
+	if (lm_rflags(vcpu) & X86_EFLAGS_IF)
+		return true;
+	svm_step(vcpu, true);
+	return false;
 }
 
-static void svm_nmi_iret(struct lm_vcpu *vcpu)
+/* An exit after a step began: is the instruction done?  Hides the #DB of our own TF. */
+static void svm_step_check(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
+	bool iret = vcpu->ev.nmi_masked;
+	bool trap = hw->step_tf && vcpu->exit.kind == LM_EXIT_EXCEPTION &&
+		    vcpu->exit.exception.vector == X86_TRAP_DB;
+	bool done = trap || vcpu->st.rip != hw->step_rip;
 
-	hw->iret_step = true;
-	vcpu->entry_work = true;
-	hw->iret_rip = vcpu->st.rip;
-	hw->iret_tf = !(vcpu->st.rflags & X86_EFLAGS_TF) && atomic_read(&vcpu->ev.nmi_pending);
-	if (hw->iret_tf)
-		lm_set_rflags(vcpu, vcpu->st.rflags | X86_EFLAGS_TF);
-}
-
-/* An exit after the IRET intercept: is the IRET done?  Hides the #DB of our own step. */
-static void svm_nmi_check(struct lm_vcpu *vcpu)
-{
-	struct lm_hw *hw = vcpu->hw;
-	bool step = vcpu->exit.kind == LM_EXIT_EXCEPTION && vcpu->exit.exception.vector == 1;
-
-	if (vcpu->st.rip == hw->iret_rip && !(hw->iret_tf && step))
-		return;
-	hw->iret_step = false;
-	vcpu->ev.nmi_masked = false;
+	hw->step = false;
 	vcpu->entry_work = true;
 	lm_request(vcpu, LM_REQ_EVENT);
-	if (!hw->iret_tf)
-		return;
-	/* IRET loaded the flags of its frame; TF is ours only if no frame set it. */
-	hw->iret_tf = false;
-	if (step) {
+	if (done)
+		vcpu->ev.nmi_masked = false;
+	/* IRET has loaded the flags of its frame, everything else leaves ours. */
+	if (hw->step_tf && !(iret && done))
+		lm_set_rflags(vcpu, vcpu->st.rflags & ~(u64)X86_EFLAGS_TF);
+	if (trap) {
 		vcpu->exit.kind = LM_EXIT_INTR;
 		lm_set_dr6(vcpu, lm_dr6(vcpu) & ~(u64)DR_STEP);
 	}
@@ -226,14 +242,13 @@ static noinline void svm_entry_work(struct lm_vcpu *vcpu)
 	c->event_inj = vcpu->inject;
 	vcpu->inject = 0;
 	/* A dummy virtual interrupt of the highest priority, intercepted (15.21.4). */
-	if (vcpu->want_irq_window) {
+	if (svm_nmi_window(vcpu) || vcpu->want_irq_window) {
 		c->vintr |= SVM_V_IRQ | SVM_V_PRIO_MAX | SVM_V_IGN_TPR;
 		c->misc1 |= SVM_I1_VINTR;
 	} else {
 		c->vintr &= ~(SVM_V_IRQ | SVM_V_PRIO_MAX | SVM_V_IGN_TPR);
 		c->misc1 &= ~SVM_I1_VINTR;
 	}
-	svm_set_iret(vcpu);
 	hw->clean &= ~(SVM_CLEAN_TPR | SVM_CLEAN_I);
 }
 
@@ -320,11 +335,11 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 	/* Both held for one entry. */
 	c->tlb_control = SVM_TLB_NONE;
 	c->event_inj = 0;
-	if (unlikely(vcpu->ev.nmi_masked)) {
-		if (hw->iret_step)
-			svm_nmi_check(vcpu);
-		else if (vcpu->exit.kind == LM_EXIT_NMI_WINDOW)
-			svm_nmi_iret(vcpu);
+	if (unlikely(hw->step)) {
+		svm_step_check(vcpu);
+	} else if (unlikely(vcpu->exit.kind == LM_EXIT_NMI_WINDOW)) {
+		svm_step(vcpu, atomic_read(&vcpu->ev.nmi_pending));
+		vcpu->entry_work = true;
 	}
 }
 

@@ -199,9 +199,10 @@ static_assert(offsetof(struct svm_save, g_pat) == 0x268);
  * @saved: the VMCB holds what VMSAVE writes (not only the CPU)
  * @loaded: the section is loaded
  * @mce: a machine check ended the run; the host is to be told
- * @iret_step: an IRET that ends NMI masking is being stepped over
- * @iret_tf: by TF, which was not the guest's
- * @iret_rip: its RIP
+ * @step: one instruction is run before NMIs are looked at: the IRET that ends
+ *        their masking, or one in an interrupt shadow
+ * @step_tf: by TF, which was not the guest's
+ * @step_rip: its RIP
  * @clean: clean bits for the next entry
  * @debug: of debug_state, or NULL
  */
@@ -215,9 +216,9 @@ struct lm_hw {
 	bool saved;
 	bool loaded;
 	bool mce;
-	bool iret_step;
-	bool iret_tf;
-	u64 iret_rip;
+	bool step;
+	bool step_tf;
+	u64 step_rip;
 	u32 clean;
 	struct svm_debug *debug;
 };

@@ -378,6 +378,33 @@ GUEST(nmi_blocking, 0, 1)
 	CHECK_EQ(nmis, 2);
 }
 
+static volatile u64 nmi_rip;
+static void nmi_where(struct frame *f)
+{
+	nmi_rip = f->rip;
+}
+
+static void skip_injected(struct frame *f)
+{
+	hits[f->vec]++;
+}
+
+/* An NMI that comes with an exception is taken when that is delivered, not some time later. */
+GUEST(nmi_after_exception, 0, 1)
+{
+	extern char trap_stubs[];
+	int i;
+
+	on(2, nmi_where);
+	on(6, skip_injected);
+	for (i = 1; i <= 20; i++) {
+		nmi_rip = 0;
+		CHECK_EQ(HC(HC_EXC_PAYLOAD, 6, 0, 0, 1), 0);
+		CHECK_EQ(hits[6], (u64)i);
+		CHECK_EQ(nmi_rip, (u64)trap_stubs + 6 * 16);
+	}
+}
+
 GUEST(nmi_with_if_clear, 0, 1)
 {
 	int i;
