@@ -260,6 +260,7 @@ struct lm_exit {
  * @exc_payload: CR2 for #PF, DR6 bits for #DB, set when it is delivered
  * @inflight: an event whose delivery an exit interrupted; goes first
  * @inflight_len: length of the instruction that caused @inflight if soft
+ * @soft_rip: if this entry injects a #BP or #OF of user space, the RIP behind it
  * @nmi_pending: NMIs that wait (at most 2: one in service, one latched)
  * @nmi_masked: from delivery of an NMI to its IRET
  * @user_irq: vector from KVM_INTERRUPT, or -1
@@ -269,6 +270,7 @@ struct lm_events {
 	u64 exc_payload;
 	u64 inflight;
 	u8 inflight_len;
+	u64 soft_rip;
 	atomic_t nmi_pending;
 	bool nmi_masked;
 	int user_irq;

@@ -194,8 +194,11 @@ static void lm_inject_exception(struct lm_vcpu *vcpu, u64 event)
 	if (!(BIT(vector & 31) & LM_NOT_FAULT))
 		lm_set_rflags(vcpu, lm_rflags(vcpu) | X86_EFLAGS_RF);
 	/* INT3 and INTO are traps of one byte: only user space queues them, with RIP before */
-	if (vector == X86_TRAP_BP || vector == X86_TRAP_OF)
+	if (vector == X86_TRAP_BP || vector == X86_TRAP_OF) {
 		lm_set_rip(vcpu, lm_rip(vcpu) + 1);
+		vcpu->ev.soft_rip = vcpu->st.rip;
+		lm_request(vcpu, LM_REQ_EVENT);		/* forget that before the next entry */
+	}
 	vcpu->inject = event;
 	vcpu->inject_len = 0;
 }
@@ -341,6 +344,7 @@ int lm_events_prepare(struct lm_vcpu *vcpu)
 	vcpu->entry_work = true;
 	vcpu->want_irq_window = false;
 	vcpu->want_nmi_window = false;
+	ev->soft_rip = 0;
 	if (unlikely(vcpu->inject)) {	/* called twice for one entry: choose again */
 		lm_events_cancel(vcpu);
 		clear_bit(LM_REQ_EVENT, &vcpu->requests);
@@ -362,7 +366,7 @@ int lm_events_prepare(struct lm_vcpu *vcpu)
 /*
  * INT n, INT3 and INTO: RIP still is at the instruction, so running it again is
  * the same as delivering it again, on both vendors, and needs no instruction
- * length.  Vectors 3 and 4 come from nowhere else.
+ * length.  Vectors 3 and 4 come from nowhere else but user space.
  */
 static bool lm_event_rerun(u64 event)
 {
@@ -380,8 +384,16 @@ static bool lm_event_rerun(u64 event)
  */
 void lm_events_exited(struct lm_vcpu *vcpu, u64 inflight, u8 len)
 {
-	if (!(inflight & LM_EV_VALID) || lm_event_rerun(inflight))
+	struct lm_events *ev = &vcpu->ev;
+
+	if (!(inflight & LM_EV_VALID))
 		return;
+	if (lm_event_rerun(inflight)) {
+		if (!lm_is_exc(inflight) || !ev->soft_rip || ev->soft_rip != lm_rip(vcpu))
+			return;
+		/* No instruction raised it: user space did, for this entry. */
+		lm_set_rip(vcpu, ev->soft_rip - 1);
+	}
 	lm_put_back(vcpu, inflight & (GENMASK_ULL(63, 32) | LM_EV_VALID | LM_EV_ERROR |
 				      LM_EV_TYPE | LM_EV_VECTOR), len);
 }

@@ -316,6 +316,31 @@ static void soft_events(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t_enter(test), 0ull);
 }
 
+/* #BP of user space: no instruction to run again. */
+static void soft_of_user(struct kunit *test)
+{
+	struct lm_vcpu *vcpu = test->priv;
+	struct kvm_vcpu_events e = { .exception = { .injected = 1, .nr = 3 } };
+
+	vcpu->st.rip = 0x1000;
+	KUNIT_EXPECT_EQ(test, te_vcpu_events_set(vcpu, &e), 0);
+	KUNIT_EXPECT_EQ(test, t_enter(test), EXC(3));
+	KUNIT_EXPECT_EQ(test, vcpu->st.rip, 0x1001ull);
+	KUNIT_EXPECT_TRUE(test, t_asked(vcpu));
+	te_events_exited(vcpu, EXC(3), 0);
+	KUNIT_EXPECT_EQ(test, vcpu->st.rip, 0x1000ull);
+	KUNIT_EXPECT_EQ(test, t_enter(test), EXC(3));
+	/* delivered; its handler's INT3 is interrupted, then one after another entry */
+	vcpu->st.rip = 0x2000;
+	te_events_exited(vcpu, EXC(3), 0);
+	KUNIT_EXPECT_EQ(test, vcpu->st.rip, 0x2000ull);
+	KUNIT_EXPECT_EQ(test, t_enter(test), 0ull);
+	vcpu->st.rip = 0x1001;
+	te_events_exited(vcpu, EXC(3), 0);
+	KUNIT_EXPECT_EQ(test, t_enter(test), 0ull);
+	KUNIT_EXPECT_EQ(test, vcpu->st.rip, 0x1001ull);
+}
+
 static void cancel(struct kunit *test)
 {
 	struct lm_vcpu *vcpu = test->priv;
@@ -437,6 +462,7 @@ static struct kunit_case event_cases[] = {
 	KUNIT_CASE(order),
 	KUNIT_CASE(exception_over_interrupt),
 	KUNIT_CASE(soft_events),
+	KUNIT_CASE(soft_of_user),
 	KUNIT_CASE(cancel),
 	KUNIT_CASE(need),
 	KUNIT_CASE(halted),

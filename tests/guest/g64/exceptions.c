@@ -295,6 +295,31 @@ GUEST(exc_fresh_stack, 0, 1)
 	}
 }
 
+static volatile u64 bp_rip;
+static void fresh_bp(struct frame *f)
+{
+	fresh_hits++;
+	bp_rip = f->rip;
+}
+
+/* A #BP that user space injects has no instruction that could be run again. */
+GUEST(exc_fresh_bp_injected, 0, 1)
+{
+	struct hostcall c = { HC_EXC_PAYLOAD, { 3 }, 0 };
+	u64 i, at;
+
+	for (i = 0; i < 16; i++) {
+		fresh_round(FREE_GPA, FREE_GPA + 0x200000 + i * 0x2000, 3);
+		on(3, fresh_bp);
+		/* one byte stands for the INT3 that user space had put there */
+		asm volatile("lea 1f(%%rip), %0\n\tout %%eax, %%dx\n1:\tnop; nop"
+			     : "=&r"(at) : "a"((u32)(u64)&c), "d"(PORT_CALL) : "memory");
+		CHECK_EQ(c.ret, 0);
+		CHECK_EQ(fresh_hits, 1);
+		CHECK_EQ(bp_rip, at + 1);
+	}
+}
+
 GUEST(exc_fresh_idt, 0, 1)
 {
 	/* the IDT lies in a slot that is deleted and made again before each trap */
