@@ -609,6 +609,7 @@ static void lm_lapic_clear(struct lm_lapic *l)
 	/* Firmware leaves the boot processor in virtual wire mode; guests rely on it. */
 	if ((u32)l->vcpu->id == l->vcpu->vm->bsp_id)
 		lm_reg_set(l, APIC_LVT0, APIC_DM_EXTINT);
+	l->vcpu->x86.cr8 = 0;
 	l->esr_pending = 0;
 	l->isr_words = 0;
 	l->isr_highest = -1;
@@ -633,7 +634,6 @@ void lm_lapic_reset(struct lm_vcpu *vcpu, bool init)
 		lm_lapic_derive(l);
 	}
 	lm_lapic_clear(l);
-	vcpu->x86.cr8 = 0;
 }
 
 /**

@@ -294,8 +294,11 @@ static void lm_lapic_test_base(struct kunit *test)
 	local_irq_disable();
 	KUNIT_EXPECT_EQ(test, lm_mmio_dev(v, b + 0x80, 4, false, &val), LM_USER);
 	local_irq_enable();
+	lm_lapic_set_tpr(v, 5);
+	KUNIT_EXPECT_EQ(test, v->x86.cr8, 5);
 	KUNIT_EXPECT_EQ(test, lm_lapic_msr_write(v, MSR_IA32_APICBASE, b, false), 0);
 	KUNIT_EXPECT_FALSE(test, lm_lapic_enabled(v));
+	KUNIT_EXPECT_EQ(test, v->x86.cr8, 0);	/* the TPR is gone, CR8 with it */
 	KUNIT_EXPECT_EQ(test, lm_lapic_msr_write(v, MSR_IA32_APICBASE, b | EN | X2, false), 1);
 	KUNIT_EXPECT_EQ(test, lm_lapic_msr_write(v, MSR_IA32_APICBASE, b | EN, false), 0);
 	KUNIT_EXPECT_EQ(test, lm_test_apic_read(v, APIC_SPIV), 0xffu);
