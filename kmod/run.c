@@ -175,6 +175,9 @@ static int lm_outside(struct lm_vcpu *vcpu)
 			lm_vcpu_take_init_sipi(vcpu);
 		if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE)
 			return 0;
+		/* It halted with the flag's page away, which is there now: look at it first. */
+		if (vcpu->mp_state == KVM_MP_STATE_HALTED && vcpu->x86.pv_eoi_pending)
+			return 0;
 		lm_halt(vcpu);
 		if (vcpu->mp_state == KVM_MP_STATE_HALTED && lm_runnable(vcpu)) {
 			WRITE_ONCE(vcpu->pv_unhalted, false);
@@ -269,18 +272,17 @@ static int lm_inside(struct lm_vcpu *vcpu)
 		/* An answer was brought in with immediate_exit: the guest does not go on. */
 		if (r == LM_DONE && READ_ONCE(vcpu->run->immediate_exit))
 			r = -EINTR;
-		if (r == LM_DONE && vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
-			r = LM_AGAIN;
 	}
+	if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE) && r == LM_DONE)
+		r = vcpu->mp_state == KVM_MP_STATE_HALTED ? LM_HALT : LM_AGAIN;
 	while (r == LM_DONE)
 		r = lm_enter_once(vcpu);
-	/*
-	 * An interrupt that the guest ended by its flag must not keep it asleep.  If
-	 * the flag's page is away, the HLT ends at once: it may for any reason.
-	 */
+	/* An interrupt that the guest ended by its flag must not keep it asleep. */
 	if (unlikely(vcpu->x86.pv_eoi_pending) && r != LM_NEED && lm_pv_eoi_sync(vcpu) == LM_NEED &&
-	    r == LM_HALT)
+	    r == LM_HALT) {
+		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
 		r = LM_NEED;
+	}
 	lm_section_leave(vcpu);
 	return r;
 }

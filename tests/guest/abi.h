@@ -109,7 +109,8 @@ enum {
 	HC_GET_MSR,		/* index -> KVM_GET_MSRS of this vCPU */
 	HC_GUEST_DEBUG,		/* control, only single step is used */
 	HC_MP_STATE,		/* vcpu -> its mp_state */
-	HC_EXC_PAYLOAD,		/* inject exception through SET_VCPU_EVENTS: vector, error, has_error */
+	HC_DONTNEED_LATER,	/* offset, length, number of times, microseconds before each */
+	HC_EXC_PAYLOAD,		/* inject exception by SET_VCPU_EVENTS: vector, error, has_error, NMI too */
 	HC_READ_PHYS,		/* gpa -> 8 bytes, past the guest's page tables */
 };
 #endif

@@ -48,7 +48,7 @@ static int64_t line(struct vm *vm, const uint64_t *a)
 struct later {
 	struct vcpu *v;
 	struct hostcall c;
-	uint64_t us;
+	uint64_t us, times;
 };
 
 static void *later_thread(void *arg)
@@ -57,21 +57,20 @@ static void *later_thread(void *arg)
 	struct vm *vm = l->v->vm;
 	uint64_t i;
 
-	if (l->c.op == HC_KICK) {
-		for (i = 0; i < l->c.a[1] && vm->verdict < 0; i++) {
-			usleep(l->us);
-			pthread_kill(vm->vcpu[l->c.a[0]].thread, SIGUSR1);
-		}
-	} else {
+	for (i = 0; i < l->times; i++) {
 		usleep(l->us);
-		if (vm->verdict < 0)
+		if (vm->verdict >= 0)
+			break;
+		if (l->c.op == HC_KICK)
+			pthread_kill(vm->vcpu[l->c.a[0]].thread, SIGUSR1);
+		else
 			hostcall_do(l->v, &l->c);
 	}
 	free(l);
 	return NULL;
 }
 
-static int64_t later(struct vcpu *v, uint64_t op, const uint64_t *a, uint64_t us)
+static int64_t later(struct vcpu *v, uint64_t op, const uint64_t *a, uint64_t us, uint64_t times)
 {
 	struct later *l = calloc(1, sizeof(*l));
 	pthread_t t;
@@ -80,6 +79,7 @@ static int64_t later(struct vcpu *v, uint64_t op, const uint64_t *a, uint64_t us
 	l->c.op = op;
 	memcpy(l->c.a, a, sizeof(l->c.a));
 	l->us = us;
+	l->times = times;
 	if (pthread_create(&t, NULL, later_thread, l)) {
 		free(l);
 		return -EAGAIN;
@@ -131,7 +131,9 @@ static int64_t queue_exception(struct vcpu *v, const uint64_t *a)
 	ev.exception.error_code = a[1];
 	ev.exception.has_error_code = a[2];
 	ev.flags = 0;
-	return err(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &ev));
+	if (ioctl(v->fd, KVM_SET_VCPU_EVENTS, &ev))
+		return -errno;
+	return a[3] ? err(ioctl(v->fd, KVM_NMI, 0)) : 0;
 }
 
 static int64_t poke(uint8_t *base, uint64_t size, uint64_t off, uint64_t val, bool write)
@@ -185,10 +187,11 @@ int64_t hostcall_do(struct vcpu *v, struct hostcall *c)
 	case HC_INJECT_ON_HLT: v->inject_on_hlt = a[0]; return 0;
 	case HC_INJECT_WINDOW: v->inject_window = a[0]; return 0;
 	case HC_HLT_COUNT: return v->hlts;
-	case HC_LINE_LATER: return later(v, HC_LINE, a, a[2]);
-	case HC_MSI_LATER: return later(v, HC_MSI, a, a[2]);
-	case HC_SLOT_LATER: return later(v, HC_SLOT, a, a[5]);
-	case HC_KICK: return later(v, HC_KICK, a, a[2]);
+	case HC_LINE_LATER: return later(v, HC_LINE, a, a[2], 1);
+	case HC_MSI_LATER: return later(v, HC_MSI, a, a[2], 1);
+	case HC_SLOT_LATER: return later(v, HC_SLOT, a, a[5], 1);
+	case HC_KICK: return later(v, HC_KICK, a, a[2], a[1]);
+	case HC_DONTNEED_LATER: return later(v, HC_DONTNEED, a, a[3], a[2]);
 	case HC_MONO_NS: return mono_ns();
 	case HC_DONTNEED:
 		if (a[0] + a[1] > RAM_SIZE)

@@ -322,6 +322,57 @@ GUEST(pv_eoi, 0, 1)
 	wrmsr(0x4b564d04, 0);
 }
 
+static volatile u32 *eoi_page;
+static volatile u64 by_flag;
+static void pv_eoi_page_handler(struct frame *f)
+{
+	got++;
+	by_flag = *eoi_page & 1;
+	if (by_flag)
+		*eoi_page &= ~1u;
+	else
+		eoi();
+}
+
+static volatile u64 woken;
+static void pv_eoi_timer(struct frame *f)
+{
+	woken++;
+	eoi();
+}
+
+/* A HLT waits though the host has just taken the flag's page away. */
+GUEST(pv_eoi_page_away, 0, 1)
+{
+	u64 i, armed = 0;
+
+	if (!pv(6))
+		skip("not announced");
+	eoi_page = (void *)alloc_page();
+	on(0x55, pv_eoi_page_handler);
+	on(0x66, pv_eoi_timer);
+	apic_on();
+	apic_wr(APIC_TDCR, 0xb);
+	apic_wr(APIC_LVTT, 0x66);
+	wrmsr(0x4b564d04, (u64)eoi_page | 1);
+	MUST(!HC(HC_DONTNEED_LATER, (u64)eoi_page, 4096, 4000, 20));
+	for (i = 1; i <= 50; i++) {
+		apic_wr(APIC_TMICT, ms(3));
+		apic_icr(0, 0x44055);
+		*eoi_page = 0;		/* the page is there for the flag to be set */
+		asm volatile("sti; nop; nop; cli" ::: "memory");
+		CHECK_EQ(got, i);
+		armed += by_flag;
+		delay(ms(1) / 2);	/* and away for the HLT */
+		if (woken < i)
+			asm volatile("sti; hlt; cli" ::: "memory");
+		CHECK_EQ(woken, i);
+	}
+	if (!armed)
+		skip("the flag was never armed");
+	wrmsr(0x4b564d04, 0);
+}
+
 GUEST(pv_steal_time, 0, 1)
 {
 	volatile struct { u64 steal; u32 version, flags; u8 pre, pad[47]; } *st = (void *)alloc_page();
