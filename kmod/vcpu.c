@@ -203,19 +203,23 @@ static int lm_user_interrupt(struct lm_vcpu *vcpu, const struct kvm_interrupt *i
 	return 0;
 }
 
-
+/*
+ * The thread's own mask is kept where the kernel looks for one that is replaced
+ * for a while: a signal that is blocked by it ends the run, but is neither dropped
+ * because it is ignored nor deadly.
+ */
 static int lm_vcpu_run_ioctl(struct lm_vcpu *vcpu, unsigned long arg)
 {
-	sigset_t old;
 	int r;
 
 	if (arg)
 		return -EINVAL;
-	if (vcpu->sigmask_set)
-		sigprocmask(SIG_SETMASK, &vcpu->sigmask, &old);
+	if (!vcpu->sigmask_set)
+		return lm_vcpu_run(vcpu);
+	sigprocmask(SIG_SETMASK, &vcpu->sigmask, &current->real_blocked);
 	r = lm_vcpu_run(vcpu);
-	if (vcpu->sigmask_set)
-		sigprocmask(SIG_SETMASK, &old, NULL);
+	sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+	sigemptyset(&current->real_blocked);
 	return r;
 }
 

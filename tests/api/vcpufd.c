@@ -401,12 +401,15 @@ static void on_alarm(int s)
 
 static void signal_mask(void)
 {
+	/* whatever the signal would do outside: blocked there, it only ends KVM_RUN */
+	static void (*const action[])(int) = { on_alarm, SIG_DFL, SIG_IGN };
 	struct { struct kvm_signal_mask h; uint8_t set[8]; } m = { .h.len = 8 };
-	struct sigaction sa = { .sa_handler = on_alarm };
-	sigset_t block;
+	struct sigaction sa = { 0 };
+	struct timespec none = { 0 };
+	sigset_t block, now;
+	unsigned int i;
 
 	full();
-	sigaction(SIGALRM, &sa, NULL);
 	sigemptyset(&block);
 	sigaddset(&block, SIGALRM);
 	sigprocmask(SIG_BLOCK, &block, NULL);
@@ -416,12 +419,22 @@ static void signal_mask(void)
 	OK(ioctl(e.vcpu, KVM_SET_SIGNAL_MASK, &m));	/* empty: all come in during KVM_RUN */
 	code(0x1000, "\xeb\xfe", 2);
 	real_mode(e.vcpu, 0x1000);
-	alarm(1);
-	ERR(ioctl(e.vcpu, KVM_RUN, 0), EINTR);
-	IS(e.run->exit_reason, KVM_EXIT_INTR);
-	/* it was delivered to nobody: still pending outside */
-	sigpending(&block);
-	IS(sigismember(&block, SIGALRM), 1);
+	for (i = 0; i < 3; i++) {
+		sa.sa_handler = action[i];
+		sigaction(SIGALRM, &sa, NULL);
+		alarm(1);
+		ERR(ioctl(e.vcpu, KVM_RUN, 0), EINTR);
+		IS(e.run->exit_reason, KVM_EXIT_INTR);
+		/* it was delivered to nobody: still pending outside, and blocked as before */
+		sigpending(&now);
+		IS(sigismember(&now, SIGALRM), 1);
+		sigprocmask(SIG_BLOCK, NULL, &now);
+		IS(sigismember(&now, SIGALRM), 1);
+		IS(sigismember(&now, SIGUSR1), 0);
+		/* as long as it is, the guest does not run */
+		ERR(ioctl(e.vcpu, KVM_RUN, 0), EINTR);
+		IS(sigtimedwait(&block, NULL, &none), SIGALRM);
+	}
 	OK(ioctl(e.vcpu, KVM_SET_SIGNAL_MASK, NULL));
 }
 
