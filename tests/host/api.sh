@@ -5,7 +5,7 @@
 # host: --smp 2 --mem 1G
 # add: tests/api/build/lmapi
 # add: tests/api/build/lmmem
-# kernel: default debug
+# on: amd debug
 # timeout: 500
 
 . tests/lib.sh

@@ -2,14 +2,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The emulated host offers what other tests take for granted.
 # host: --smp 2 --mem 1G --guest-kernel
-# kernel: default debug
+# on: amd debug intel intel2
 # module: no
 # timeout: 240
 
 . tests/lib.sh
 
-is 'two CPUs' "$(nproc)" 2
-like 'SVM, nested paging' "$(grep -m 1 '^flags' /proc/cpuinfo)" '\bsvm\b.*\bnpt\b'
+cpu=$(grep -m 1 '^flags' /proc/cpuinfo)
+case $LAMINA_HOST in
+amd)
+	is 'two CPUs' "$(nproc)" 2
+	like 'SVM, nested paging' "$cpu" '\bsvm\b.*\bnpt\b'
+	vendor=kvm_amd
+	;;
+intel)
+	like 'one or two CPUs' "$(nproc)" '^[12]$'
+	like 'VMX, nested paging' "$cpu" '\bvmx\b.*\bept\b'
+	vendor=kvm_intel
+	;;
+esac
 unlike 'no hypervisor is loaded' "$(cat /proc/modules)" '^(kvm|lamina)'
 for dir in /proc /sys /dev /dev/pts /dev/shm /tmp /sys/kernel/debug \
 	/sys/kernel/tracing /sys/fs/cgroup; do
@@ -19,11 +30,11 @@ passes 'tracepoints can be set' test -e /sys/kernel/tracing/events/sched/enable
 for file in vmlinuz initrd; do
 	passes "/guest/$file" test -s "/guest/$file"
 done
-for module in kvm-amd tun vhost_net bridge veth msr zram; do
+for module in $vendor tun vhost_net bridge veth msr zram; do
 	passes "modprobe $module" modprobe "$module"
 done
 passes 'KVM works' test -c /dev/kvm
-passes 'unload KVM' rmmod kvm_amd kvm
+passes 'unload KVM' rmmod "$vendor" kvm
 passes 'the loopback interface is up' ping -c 1 127.0.0.1
 
 # What only the debug kernel has.

@@ -4,7 +4,7 @@
 # memory of a guest do.
 # host: --smp 2 --mem 1G
 # add: tests/guest/build/lmtest
-# kernel: default debug
+# on: amd debug
 # timeout: 400
 
 . tests/lib.sh

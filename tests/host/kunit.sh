@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The KUnit suites: they run when lamina.ko or lamina-*.ko is loaded, and leave
 # their results in debugfs.
-# kernel: debug
+# on: debug
 # host: --append loglevel=7
 # kunit: yes
 # timeout: 400

@@ -4,7 +4,7 @@
 # copies it on write: two vCPUs take turns on one CPU.
 # host: --smp 1 --mem 1G
 # add: tests/api/build/lmmem
-# kernel: default debug
+# on: amd debug
 # timeout: 300
 
 . tests/lib.sh
