@@ -30,6 +30,14 @@ LM_BACKEND_CALL(window)
 LM_BACKEND_CALL(update)
 LM_BACKEND_CALL(tsc)
 
+void lm_op_apic(struct lm_vcpu *vcpu);
+DECLARE_STATIC_CALL(lm_op_apic, lm_op_apic);
+
+static __always_inline void lm_backend_apic(struct lm_vcpu *vcpu)
+{
+	static_call_cond(lm_op_apic)(vcpu);
+}
+
 struct lm_host_dr {
 	unsigned long dr[4], dr7;
 	bool active;

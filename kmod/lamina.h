@@ -142,6 +142,8 @@ enum lm_exit_kind {
 	LM_EXIT_MWAIT,		/* MONITOR, MWAIT */
 	LM_EXIT_RDPMC,
 	LM_EXIT_UD,		/* an instruction that the guest does not have: #UD */
+	LM_EXIT_EOI,		/* the CPU ended an interrupt that others must hear of */
+	LM_EXIT_APIC_WRITE,	/* the CPU stored into a register of the LAPIC */
 	LM_EXIT_TASK_SWITCH,
 	LM_EXIT_SHUTDOWN,
 	LM_EXIT_FAIL_ENTRY,
@@ -211,6 +213,7 @@ struct lm_exit {
 			u64 gpa;
 			bool write, exec, present;
 			bool table;	/* while walking the guest's own page table */
+			bool apic;	/* the LAPIC's page, which is mapped and yet exits */
 		} npf;
 		struct {
 			bool write;
@@ -236,6 +239,8 @@ struct lm_exit {
 			u32 error;
 		} task;
 		bool mwait;		/* MWAIT rather than MONITOR */
+		u8 vector;		/* EOI */
+		u16 apic_reg;		/* APIC_WRITE: offset */
 		u64 reason;		/* FAIL_ENTRY, UNKNOWN: for user space */
 	};
 };
@@ -381,6 +386,7 @@ struct lm_caps {
 	u8 tsc_frac_bits;
 	u64 tsc_max_ratio;
 	u32 nr_asids;
+	bool apic_hw;		/* the CPU delivers interrupts from the LAPIC's registers */
 	bool xsave;		/* XSETBV is intercepted and XCR0 can be switched */
 };
 
@@ -412,6 +418,8 @@ struct lm_backend {
 	void (*get)(struct lm_vcpu *vcpu, u32 groups);	/* save area → st; sets valid */
 	void (*update)(struct lm_vcpu *vcpu);	/* CPUID, CR or debug set-up changed: intercepts, MSR bitmap */
 	void (*tsc)(struct lm_vcpu *vcpu);	/* write TSC offset and ratio */
+	/* Section: what waits in the LAPIC changed; NULL if the CPU knows nothing of it. */
+	void (*apic)(struct lm_vcpu *vcpu);
 	void (*dump)(struct lm_vcpu *vcpu);	/* the save area to the log, on failed entries */
 };
 

@@ -53,6 +53,7 @@ DEFINE_STATIC_CALL_NULL(lm_op_enter, lm_op_enter);
 DEFINE_STATIC_CALL_NULL(lm_op_window, lm_op_window);
 DEFINE_STATIC_CALL_NULL(lm_op_update, lm_op_update);
 DEFINE_STATIC_CALL_NULL(lm_op_tsc, lm_op_tsc);
+DEFINE_STATIC_CALL_NULL(lm_op_apic, lm_op_apic);
 
 static const struct lm_backend *const lm_backends[] = { &lm_svm, &lm_vmx };
 
@@ -469,6 +470,7 @@ static void lm_bind_backend(void)
 	static_call_update(lm_op_window, lm_backend->window);
 	static_call_update(lm_op_update, lm_backend->update);
 	static_call_update(lm_op_tsc, lm_backend->tsc);
+	static_call_update(lm_op_apic, lm_backend->apic);
 }
 
 static int lm_register_devices(void)

@@ -89,6 +89,7 @@ struct lm_mem_cpu {
 	u32 last;			/* (s) index of the slot that was hit last */
 	bool need_tables;		/* (s) with LM_NEED: only @table is short */
 	bool need_wait;			/* (s) with LM_NEED: for the end of an invalidation */
+	bool need_apic_off;		/* (s) with LM_NEED: lm_apic_page_off() */
 	struct lm_tlb *tlb;		/* (s) the model TLB of debug_tlb, or NULL */
 };
 
@@ -116,6 +117,8 @@ struct lm_mem {
 	int levels;				/* (c) */
 	int large_levels;			/* (c) highest level of a leaf */
 	u64 max_gfn;				/* (c) exclusive */
+	void *apic_page;			/* (c) behind the LAPIC's registers, or NULL */
+	bool apic_off;				/* never map it again */
 	bool dead;				/* the mm is gone */
 	struct lm_flush flush;
 	atomic_long_t table_pages;
@@ -136,6 +139,7 @@ int lm_mem_init(struct lm_vm *vm);
 void lm_mem_destroy(struct lm_vm *vm);	/* no vCPU runs any more; before the vCPUs are freed */
 int lm_mem_vcpu_init(struct lm_vcpu *vcpu);
 void lm_mem_vcpu_free(struct lm_vcpu *vcpu);
+void lm_apic_page_off(struct lm_vm *vm);
 
 /* KVM_SET_USER_MEMORY_REGION; takes vm->lock. */
 int lm_mem_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_region *r);

@@ -242,7 +242,9 @@ int lm_mem_fault(struct lm_vcpu *vcpu, u64 gpa, bool write, bool exec)
 
 	f.slots = lm_slots_section(vcpu);
 	f.slot = lm_slot_find(vcpu, f.slots, f.gfn);
-	if (!f.slot || (write && (f.slot->flags & KVM_MEM_READONLY)))
+	if (!f.slot)
+		return lm_apic_page_fault(vcpu, f.gfn);
+	if (write && (f.slot->flags & KVM_MEM_READONLY))
 		return LM_USER;
 	if (unlikely(READ_ONCE(mem->dead)))
 		return -EIO;
@@ -294,6 +296,11 @@ int lm_mem_need(struct lm_vcpu *vcpu)
 	if (mc->need_wait) {
 		mc->need_wait = false;
 		lm_inv_wait(&vcpu->vm->mem);
+		return 0;
+	}
+	if (mc->need_apic_off) {
+		mc->need_apic_off = false;
+		lm_apic_page_off(vcpu->vm);
 		return 0;
 	}
 	mmap_read_lock(mm);

@@ -312,7 +312,7 @@ int lm_mem_setup(struct lm_vm *vm)
 		return -ENOMEM;
 	slots = lm_slots_alloc(0);
 	mem->root = lm_table_alloc();
-	if (!slots || !mem->root) {
+	if (!slots || !mem->root || lm_apic_page_init(mem)) {
 		kvfree(slots);
 		free_page((unsigned long)mem->root);
 		mem->root = NULL;
@@ -334,6 +334,7 @@ void lm_mem_teardown(struct lm_vm *vm)
 	if (!slots)
 		return;
 	lm_tree_free(mem);
+	lm_apic_page_free(mem);
 	for (i = 0; i < slots->nr; i++)
 		kvfree(slots->slot[i].dirty);
 	RCU_INIT_POINTER(mem->slots, NULL);

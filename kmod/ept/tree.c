@@ -71,7 +71,7 @@ void lm_tables_drop(struct lm_mem_cpu *mc)
  */
 long lm_tree_bound(const struct lm_mem *mem, const struct lm_slots *slots)
 {
-	long n = 1;
+	long n = 1 + (mem->apic_page ? mem->levels : 0);
 	u32 i;
 	int level;
 

@@ -170,6 +170,11 @@ static inline bool lm_inv_covers(struct lm_mem *mem, unsigned long start, unsign
 	return start < READ_ONCE(mem->inv_end) && end > READ_ONCE(mem->inv_start);
 }
 
+/* ---- apic_page.c ---- */
+int lm_apic_page_init(struct lm_mem *mem);
+void lm_apic_page_free(struct lm_mem *mem);
+int lm_apic_page_fault(struct lm_vcpu *vcpu, u64 gfn);
+
 /* ---- flush.c ---- */
 int lm_flush_init(struct lm_flush *flush);
 void lm_flush_free(struct lm_flush *flush);

@@ -129,6 +129,18 @@ static int lm_exit_ud(struct lm_vcpu *vcpu)
 	return LM_DONE;
 }
 
+static int lm_exit_eoi(struct lm_vcpu *vcpu)
+{
+	lm_lapic_eoi_done(vcpu, vcpu->exit.vector);
+	return LM_DONE;
+}
+
+static int lm_exit_apic_write(struct lm_vcpu *vcpu)
+{
+	lm_lapic_written(vcpu, vcpu->exit.apic_reg);
+	return LM_DONE;
+}
+
 static int lm_exit_shutdown(struct lm_vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
@@ -196,6 +208,10 @@ int lm_handle_exit(struct lm_vcpu *vcpu)
 		return lm_exit_ud(vcpu);
 	case LM_EXIT_RDPMC:
 		return lm_exit_rdpmc(vcpu);
+	case LM_EXIT_EOI:
+		return lm_exit_eoi(vcpu);
+	case LM_EXIT_APIC_WRITE:
+		return lm_exit_apic_write(vcpu);
 	case LM_EXIT_SHUTDOWN:
 		return lm_exit_shutdown(vcpu);
 	case LM_EXIT_FAIL_ENTRY:

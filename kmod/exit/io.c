@@ -206,7 +206,8 @@ int lm_exit_npf(struct lm_vcpu *vcpu)
 	struct lm_exit *e = &vcpu->exit;
 	int r;
 
-	r = lm_mem_fault(vcpu, e->npf.gpa, e->npf.write, e->npf.exec);
+	r = e->npf.apic ? LM_FAULT_MMIO :
+	    lm_mem_fault(vcpu, e->npf.gpa, e->npf.write, e->npf.exec);
 	trace_lm_npf(vcpu, r);
 	if (r != LM_FAULT_MMIO)
 		return r;

@@ -113,15 +113,23 @@ struct lm_lapic_timer {
 	u64 period;		/* ns: initial count times divider */
 	ktime_t target;		/* next expiry; 0: not counting */
 	u64 deadline;		/* TSC of the guest; 0: disarmed */
+	u32 lvtt, tdcr;		/* as last obeyed: with hw the registers may be ahead */
 };
 
+/*
+ * With @hw the CPU itself moves vectors from IRR to ISR and ends them, in the page
+ * of registers and without locks, while the guest runs.  So nobody else writes IRR:
+ * messages go to @posted, and the vCPU's thread takes them over before an entry.
+ */
 struct lm_lapic {
 	u8 *regs;		/* (c) one page as the hardware lays it out; IRR and TMR (a) */
 	struct lm_vcpu *vcpu;	/* (c) */
 	u64 mmio;		/* page of the xAPIC's registers, or ~0 (v) */
 	s16 isr_highest;	/* vector, or -1 (v) */
 	u8 isr_words;		/* which of the eight words of ISR are not zero (v) */
-	bool irr_pending;	/* false: IRR is empty (a) */
+	bool irr_pending;	/* false: IRR is empty (a); means nothing with hw */
+	bool hw;		/* (c) */
+	unsigned long posted[256 / BITS_PER_LONG]; /* vectors that wait to get into IRR, with hw (a) */
 	bool takes_pic;		/* LINT0 is ExtINT, or the APIC is off (v) */
 	bool enabled;		/* by APIC_BASE and by SVR (v) */
 	bool present;		/* by APIC_BASE (v) */
@@ -164,10 +172,12 @@ static inline u8 lm_lapic_ppr(const struct lm_lapic *l)
 /* The vCPU's own thread changed what may be delivered: look again before entry. */
 static inline void lm_lapic_recheck(struct lm_lapic *l)
 {
-	if (READ_ONCE(l->irr_pending))
+	if (l->hw || READ_ONCE(l->irr_pending))
 		set_bit(LM_REQ_EVENT, &l->vcpu->requests);
 }
 
+void lm_lapic_pull(struct lm_lapic *l);
+int lm_lapic_irr_highest(const struct lm_lapic *l);
 int lm_lapic_post(struct lm_lapic *l, u8 vector, bool level);
 int lm_lapic_accept(struct lm_vcpu *vcpu, const struct lm_msg *m);
 bool lm_lapic_lint0(struct lm_vcpu *vcpu);

@@ -38,6 +38,15 @@ int lm_lapic_post(struct lm_lapic *l, u8 vector, bool level)
 		else
 			clear_bit(bit, tmr);
 	}
+	if (l->hw) {
+		bool waits = test_bit(bit, lm_vec_word(l, APIC_IRR, vector));
+
+		if (test_and_set_bit(vector, l->posted))
+			return 0;
+		lm_request(l->vcpu, LM_REQ_EVENT);
+		lm_kick(l->vcpu);
+		return !waits;
+	}
 	if (test_and_set_bit(bit, lm_vec_word(l, APIC_IRR, vector)))
 		return 0;
 	WRITE_ONCE(l->irr_pending, true);

@@ -119,6 +119,7 @@ int lm_lapic_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host);
 u64 lm_lapic_tpr(struct lm_vcpu *vcpu);		/* CR8: 0–15 */
 void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8);
 void lm_lapic_timer_migrate(struct lm_vcpu *vcpu); /* section entered on another CPU */
+bool lm_lapic_is_at(struct lm_vcpu *vcpu, u64 gpa);	/* its page of registers */
 bool lm_lapic_x2apic(struct lm_vcpu *vcpu);
 bool lm_lapic_enabled(struct lm_vcpu *vcpu);
 void lm_lapic_eoi(struct lm_vcpu *vcpu);		/* section: as a write to the EOI register */
@@ -138,6 +139,10 @@ int lm_lapic_pv_ipi(struct lm_vcpu *vcpu, u64 low, u64 high, u32 min, u64 icr, b
  */
 /* Vector or -1; nothing is acknowledged (256 = ExtINT from the PIC). */
 int lm_irq_pending(struct lm_vcpu *vcpu);
+int lm_irq_to_inject(struct lm_vcpu *vcpu);	/* of these what the CPU does not deliver itself */
+/* Section: the CPU has ended an interrupt; has stored into a register. */
+void lm_lapic_eoi_done(struct lm_vcpu *vcpu, u8 vector);
+void lm_lapic_written(struct lm_vcpu *vcpu, unsigned int off);
 /* Acknowledges; vector or -1. */
 int lm_irq_ack(struct lm_vcpu *vcpu);
 

@@ -20,6 +20,7 @@
 
 #include <linux/seq_file.h>
 
+#include "../backend.h"
 #include "chips.h"
 
 /* Version 0x14 with six LVT entries: no CMCI, no suppressed EOI broadcast. */
@@ -87,8 +88,13 @@ static void lm_isr_clear(struct lm_lapic *l, u8 vector)
 	l->isr_highest = w * 32 + __fls(v);
 }
 
-/* After registers came from elsewhere: what the caches say of IRR and ISR. */
-static void lm_lapic_rescan(struct lm_lapic *l)
+int lm_lapic_irr_highest(const struct lm_lapic *l)
+{
+	return lm_vec_highest(l, APIC_IRR);
+}
+
+/* What the caches say of ISR, after the CPU may have changed it. */
+static void lm_isr_rescan(struct lm_lapic *l)
 {
 	unsigned int w;
 
@@ -97,6 +103,31 @@ static void lm_lapic_rescan(struct lm_lapic *l)
 		if (lm_reg(l, APIC_ISR + w * 16))
 			l->isr_words |= BIT(w);
 	l->isr_highest = lm_vec_highest(l, APIC_ISR);
+}
+
+/**
+ * lm_lapic_pull() - take posted vectors over into IRR
+ * @l: with hw; its vCPU's thread, which is not in the guest
+ */
+void lm_lapic_pull(struct lm_lapic *l)
+{
+	unsigned long bits;
+	unsigned int i, w;
+
+	for (i = 0; i < ARRAY_SIZE(l->posted); i++) {
+		if (!READ_ONCE(l->posted[i]))
+			continue;
+		bits = xchg(&l->posted[i], 0);
+		for (w = 2 * i; bits; w++, bits >>= 32)
+			lm_reg_set(l, APIC_IRR + w * 16, lm_reg(l, APIC_IRR + w * 16) | (u32)bits);
+	}
+	lm_isr_rescan(l);
+}
+
+/* After registers came from elsewhere: what the caches say of IRR and ISR. */
+static void lm_lapic_rescan(struct lm_lapic *l)
+{
+	lm_isr_rescan(l);
 	WRITE_ONCE(l->irr_pending, true);	/* the next acknowledge finds out */
 	lm_lapic_recheck(l);
 }
@@ -124,9 +155,26 @@ int lm_irq_pending(struct lm_vcpu *vcpu)
 		return vcpu->ev.user_irq;
 	if (unlikely(l->takes_pic) && READ_ONCE(vcpu->vm->irq.pic->output))
 		return 256;
-	if (likely(!READ_ONCE(l->irr_pending)))
+	if (l->hw)
+		lm_lapic_pull(l);
+	else if (likely(!READ_ONCE(l->irr_pending)))
 		return -1;
 	return lm_lapic_deliverable(l);
+}
+
+/**
+ * lm_irq_to_inject() - is there an interrupt that an entry must inject?
+ * @vcpu: the vCPU, its own thread
+ *
+ * Return: as lm_irq_pending().
+ */
+int lm_irq_to_inject(struct lm_vcpu *vcpu)
+{
+	struct lm_lapic *l = vcpu->lapic;
+
+	if (!l || !l->hw)
+		return lm_irq_pending(vcpu);
+	return unlikely(l->takes_pic) && READ_ONCE(vcpu->vm->irq.pic->output) ? 256 : -1;
 }
 
 /**
@@ -153,6 +201,8 @@ int lm_irq_ack(struct lm_vcpu *vcpu)
 		if (vector >= 0)
 			return vector;
 	}
+	if (l->hw)
+		return -1;
 	vector = lm_lapic_deliverable(l);
 	if (vector < 0) {
 		if (lm_vec_highest(l, APIC_IRR) >= 0)
@@ -184,17 +234,30 @@ int lm_irq_ack(struct lm_vcpu *vcpu)
 void lm_lapic_eoi(struct lm_vcpu *vcpu)
 {
 	struct lm_lapic *l = vcpu->lapic;
-	int vector = l->isr_highest;
-	struct lm_ioapic *io = vcpu->vm->irq.ioapic;
-	bool level;
+	int vector;
 
+	if (l->hw)
+		lm_isr_rescan(l);
+	vector = l->isr_highest;
 	if (unlikely(vector < 0))
 		return;
 	lm_isr_clear(l, vector);
-	level = lm_reg(l, APIC_TMR + (vector >> 5) * 16) & BIT(vector & 31);
+	lm_lapic_eoi_done(vcpu, vector);
+	lm_lapic_recheck(l);
+}
+
+/**
+ * lm_lapic_eoi_done() - an interrupt has ended: tell the IOAPIC if it wants to know
+ * @vcpu: the vCPU, its own thread
+ * @vector: no longer in service
+ */
+void lm_lapic_eoi_done(struct lm_vcpu *vcpu, u8 vector)
+{
+	bool level = lm_reg(vcpu->lapic, APIC_TMR + (vector >> 5) * 16) & BIT(vector & 31);
+	struct lm_ioapic *io = vcpu->vm->irq.ioapic;
+
 	if (unlikely(level || test_bit(vector, io->eoi_map)))
 		lm_ioapic_eoi(io, vector, level);
-	lm_lapic_recheck(l);
 }
 
 /**
@@ -238,6 +301,9 @@ static void lm_lapic_derive(struct lm_lapic *l)
 	bool on = l->base & MSR_IA32_APICBASE_ENABLE;
 	bool x2 = on && (l->base & X2APIC_ENABLE);
 
+	/* Which accesses the CPU answers depends on the mode. */
+	if (l->hw && l->vcpu->hw && (on != l->present || x2 != l->x2apic))
+		lm_backend_update(l->vcpu);
 	WRITE_ONCE(l->present, on);
 	WRITE_ONCE(l->x2apic, x2);
 	WRITE_ONCE(l->enabled, on && (lm_reg(l, APIC_SPIV) & APIC_SPIV_APIC_ENABLED));
@@ -317,8 +383,11 @@ static u32 lm_lapic_read(struct lm_lapic *l, unsigned int off)
 {
 	if (unlikely(off == APIC_TMCCT))
 		return lm_timer_count(l);
-	if (unlikely(off == APIC_PROCPRI))
+	if (unlikely(off == APIC_PROCPRI)) {
+		if (l->hw)
+			lm_isr_rescan(l);
 		return lm_lapic_ppr(l);
+	}
 	return lm_reg(l, off);
 }
 
@@ -368,6 +437,8 @@ static noinline void lm_lapic_write(struct lm_lapic *l, unsigned int off, u32 va
 		lm_timer_set_divide(l, val & 0xb);
 		break;
 	case APIC_ID:		/* read-only, as on current processors */
+		lm_lapic_set_ids(l);
+		break;
 	case APIC_LVR:
 	case APIC_PROCPRI:
 	case APIC_TMCCT:
@@ -375,6 +446,31 @@ static noinline void lm_lapic_write(struct lm_lapic *l, unsigned int off, u32 va
 	default:
 		lm_lapic_error(l, APIC_ESR_ILLREGA);
 	}
+}
+
+/**
+ * lm_lapic_written() - the CPU has stored a guest's write, as it came, in a register
+ * @vcpu: in its section
+ * @off: the register
+ */
+void lm_lapic_written(struct lm_vcpu *vcpu, unsigned int off)
+{
+	struct lm_lapic *l = vcpu->lapic;
+	u32 val;
+
+	off = array_index_nospec(off & 0x3f0, 0x400);
+	val = lm_reg(l, off);
+	/* What these do depends on what they held. */
+	if (off == APIC_LVTT)
+		lm_reg_set(l, off, l->timer.lvtt);
+	else if (off == APIC_TDCR)
+		lm_reg_set(l, off, l->timer.tdcr);
+	if (off == APIC_TASKPRI)
+		lm_tpr_write(l, val);
+	else if (l->x2apic && off == APIC_SELF_IPI)
+		lm_lapic_icr(l, APIC_DEST_SELF | val, 0);
+	else
+		lm_lapic_write(l, off, val);
 }
 
 /**
@@ -578,6 +674,11 @@ void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8)
 		lm_tpr_write(vcpu->lapic, (cr8 & 15) << 4);
 }
 
+bool lm_lapic_is_at(struct lm_vcpu *vcpu, u64 gpa)
+{
+	return vcpu->lapic && vcpu->lapic->mmio == gpa;
+}
+
 bool lm_lapic_x2apic(struct lm_vcpu *vcpu)
 {
 	return vcpu->lapic && READ_ONCE(vcpu->lapic->x2apic);
@@ -613,6 +714,10 @@ static void lm_lapic_clear(struct lm_lapic *l)
 	l->esr_pending = 0;
 	l->isr_words = 0;
 	l->isr_highest = -1;
+	l->timer.lvtt = APIC_LVT_MASKED;
+	l->timer.tdcr = 0;
+	for (i = 0; i < ARRAY_SIZE(l->posted); i++)
+		WRITE_ONCE(l->posted[i], 0);
 	lm_lapic_set_ids(l);
 	lm_lapic_derive(l);
 }
@@ -657,6 +762,7 @@ int lm_lapic_create(struct lm_vcpu *vcpu)
 		return -ENOMEM;
 	}
 	l->vcpu = vcpu;
+	l->hw = lm_caps.apic_hw;
 	lm_timer_init(l);
 	vcpu->lapic = l;
 	lm_lapic_reset(vcpu, false);
@@ -696,6 +802,8 @@ int lm_lapic_get(struct lm_vcpu *vcpu, struct kvm_lapic_state *s)
 
 	if (!l)
 		return -EINVAL;
+	if (l->hw)
+		lm_lapic_pull(l);
 	memcpy(s->regs, l->regs, sizeof(s->regs));
 	r[APIC_TMCCT / 4] = lm_timer_count(l);
 	r[APIC_PROCPRI / 4] = lm_lapic_ppr(l);
@@ -751,6 +859,8 @@ int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s)
 		lm_reg_set(l, lvts[i], r[lvts[i] / 4] & lm_lvt_bits(l, lvts[i]));
 	lm_reg_set(l, APIC_TDCR, r[APIC_TDCR / 4] & 0xb);
 	lm_reg_set(l, APIC_LVTT, r[APIC_LVTT / 4] & lm_lvt_bits(l, APIC_LVTT));
+	l->timer.tdcr = lm_reg(l, APIC_TDCR);
+	l->timer.lvtt = lm_reg(l, APIC_LVTT);
 	lm_lapic_set_ids(l);
 	lm_lapic_derive(l);
 	lm_lapic_rescan(l);

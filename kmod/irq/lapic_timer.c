@@ -140,10 +140,12 @@ void lm_timer_set_lvt(struct lm_lapic *l, u32 lvtt)
 
 	if (!((old ^ lvtt) & (GENMASK(18, 17) | APIC_LVT_MASKED))) {
 		lm_reg_set(l, APIC_LVTT, lvtt);
+		l->timer.lvtt = lvtt;
 		return;
 	}
 	hrtimer_cancel(&l->timer.hrt);
 	lm_reg_set(l, APIC_LVTT, lvtt);
+	l->timer.lvtt = lvtt;
 	if ((old ^ lvtt) & APIC_LVT_TIMER_TSCDEADLINE) {
 		lm_timer_stop(l);
 		lm_reg_set(l, APIC_TMICT, 0);
@@ -181,6 +183,7 @@ void lm_timer_set_divide(struct lm_lapic *l, u32 tdcr)
 	left = lm_timer_count(l);
 	hrtimer_cancel(&l->timer.hrt);
 	lm_reg_set(l, APIC_TDCR, tdcr);
+	l->timer.tdcr = tdcr;
 	if (left)
 		lm_timer_run(l, lm_reg(l, APIC_TMICT), (u64)left * lm_timer_divide(l));
 }

@@ -62,6 +62,7 @@ static void svm_exit_npf(struct lm_exit *e, const struct svm_control *c)
 	e->npf.write = info & BIT(1);
 	e->npf.exec = info & BIT(4);
 	e->npf.table = info & BIT_ULL(33);
+	e->npf.apic = false;
 	if (lm_caps.decode_assists && !e->npf.exec) {
 		e->nr_bytes = c->nr_bytes & 15;
 		memcpy(e->bytes, c->bytes, sizeof(c->bytes));

@@ -39,6 +39,11 @@
 #define EPT_CAP_INVVPID_SINGLE	BIT_ULL(41)
 #define EPT_CAP_INVVPID_ALL	BIT_ULL(42)
 
+/* All of these, or none; x2APIC mode is a bonus. */
+#define APICV_NEEDED	(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES | \
+			 SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
+#define APICV_CTLS	(APICV_NEEDED | SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE)
+
 struct vmx_cpu {
 	struct page *region;		/* for VMXON */
 	struct lm_hw *current_hw;	/* whose VMCS is current */
@@ -55,6 +60,9 @@ DEFINE_STATIC_KEY_FALSE(lm_vmx_l1d);
 static bool no_vpid;
 module_param_named(vmx_no_vpid, no_vpid, bool, 0444);
 MODULE_PARM_DESC(vmx_no_vpid, "do not tag translations: the TLB is flushed at each switch (debug)");
+static bool no_apicv;
+module_param_named(vmx_no_apicv, no_apicv, bool, 0444);
+MODULE_PARM_DESC(vmx_no_apicv, "do not virtualise the APIC in the CPU, but for CR8 (debug)");
 static bool no_ept_ad;
 module_param_named(vmx_no_ept_ad, no_ept_ad, bool, 0444);
 MODULE_PARM_DESC(vmx_no_ept_ad, "do not let the CPU set accessed and dirty bits (debug)");
@@ -128,13 +136,13 @@ static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 		  CPU_BASED_USE_TSC_OFFSETTING | CPU_BASED_INTR_WINDOW_EXITING |
 		  CPU_BASED_NMI_WINDOW_EXITING | CPU_BASED_CR8_LOAD_EXITING |
 		  CPU_BASED_CR8_STORE_EXITING | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS,
-		  0, &v->proc },
+		  CPU_BASED_TPR_SHADOW, &v->proc },
 		{ "secondary", MSR_IA32_VMX_PROCBASED_CTLS2, 0,
 		  SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST |
 		  SECONDARY_EXEC_WBINVD_EXITING,
 		  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
 		  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_XSAVES |
-		  SECONDARY_EXEC_TSC_SCALING |
+		  SECONDARY_EXEC_TSC_SCALING | (no_apicv ? 0 : APICV_CTLS) |
 		  (no_ple ? 0 : SECONDARY_EXEC_PAUSE_LOOP_EXITING), &v->proc2 },
 		{ "exit", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
 		  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |
@@ -268,6 +276,8 @@ int lm_vmx_setup(void)
 	lm_caps.npt_levels = (v->ept & EPT_CAP_WALK_5) && boot_cpu_data.x86_phys_bits > 48 ? 5 : 4;
 	lm_caps.large_levels = v->ept & EPT_CAP_1G ? 3 : v->ept & EPT_CAP_2M ? 2 : 1;
 	lm_caps.pdptrs = true;
+	lm_caps.apic_hw = (v->proc & CPU_BASED_TPR_SHADOW) &&
+			  (v->proc2 & APICV_NEEDED) == APICV_NEEDED;
 	lm_caps.phys_bits = boot_cpu_data.x86_phys_bits;
 	lm_caps.xsave = boot_cpu_has(X86_FEATURE_XSAVE);
 	lm_caps.tsc_scaling = v->proc2 & SECONDARY_EXEC_TSC_SCALING;

@@ -32,6 +32,7 @@ static const u8 vmx_plain[] = {
 	[EXIT_REASON_MWAIT_INSTRUCTION] = (LM_EXIT_MWAIT + 1) | VMX_INSN,
 	[EXIT_REASON_MONITOR_INSTRUCTION] = (LM_EXIT_MWAIT + 1) | VMX_INSN,
 	[EXIT_REASON_PAUSE_INSTRUCTION] = (LM_EXIT_PAUSE + 1) | VMX_INSN,
+	[EXIT_REASON_TPR_BELOW_THRESHOLD] = LM_EXIT_IRQ_WINDOW + 1,
 	[EXIT_REASON_INVEPT] = LM_EXIT_UD + 1,
 	[EXIT_REASON_RDTSCP] = LM_EXIT_UD + 1,
 	[EXIT_REASON_INVVPID] = LM_EXIT_UD + 1,
@@ -65,6 +66,7 @@ static void vmx_exit_npf(struct lm_exit *e)
 	e->npf.present = q & EPT_Q_ALLOWED;
 	e->npf.write = q & EPT_Q_WRITE;
 	e->npf.exec = q & EPT_Q_EXEC;
+	e->npf.apic = false;
 	e->npf.table = (q & (EPT_Q_LINEAR | EPT_Q_FINAL)) == EPT_Q_LINEAR;
 }
 
@@ -188,6 +190,18 @@ static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 		if (unlikely(vcpu->ev.nmi_masked || atomic_read(&vcpu->ev.nmi_pending)) &&
 		    !(info & LM_EV_VALID) && (vmx_read(EXIT_QUALIFICATION) & UNBLOCK_NMI))
 			vmx_block_nmi(vcpu);
+		break;
+	case EXIT_REASON_APIC_ACCESS:
+		vmx_vectoring(vcpu);
+		lm_vmx_exit_apic_access(vcpu);
+		break;
+	case EXIT_REASON_APIC_WRITE:
+		e->kind = LM_EXIT_APIC_WRITE;
+		e->apic_reg = vmx_read(EXIT_QUALIFICATION) & 0xff0;
+		break;
+	case EXIT_REASON_EOI_INDUCED:
+		e->kind = LM_EXIT_EOI;
+		e->vector = vmx_read(EXIT_QUALIFICATION);
 		break;
 	case EXIT_REASON_IO_INSTRUCTION:
 		vmx_exit_io(e);
@@ -401,5 +415,6 @@ const struct lm_backend lm_vmx = {
 	.get = lm_vmx_get,
 	.update = lm_vmx_update,
 	.tsc = lm_vmx_tsc,
+	.apic = lm_vmx_apic,
 	.dump = lm_vmx_dump,
 };

@@ -132,6 +132,7 @@ static void vmx_init(struct lm_vcpu *vcpu)
 	hw->entry = lm_vmx_caps.entry & ~VM_ENTRY_IA32E_MODE;
 	hw->proc = lm_vmx_caps.proc & ~(CPU_BASED_INTR_WINDOW_EXITING |
 					CPU_BASED_NMI_WINDOW_EXITING);
+	hw->proc = lm_vmx_apic_init(vcpu, hw->proc);
 	vmx_write(PIN_BASED_VM_EXEC_CONTROL, hw->pin);
 	vmx_write(CPU_BASED_VM_EXEC_CONTROL, hw->proc);
 	vmx_write(VM_EXIT_CONTROLS, lm_vmx_caps.exit);
@@ -184,7 +185,7 @@ static u32 vmx_proc2(struct lm_vcpu *vcpu)
 		proc2 &= ~SECONDARY_EXEC_XSAVES;
 	if (!vcpu->x86.tsc_ratio)
 		proc2 &= ~SECONDARY_EXEC_TSC_SCALING;
-	return proc2;
+	return lm_vmx_apic_controls(vcpu, proc2);
 }
 
 /*

@@ -99,6 +99,8 @@ static __always_inline bool vmx_invvpid(u64 type, u16 vpid)
  * @eptp: the root of the nested table as EPT_POINTER takes it
  * @cr4_owned: bits of CR4 that the guest changes without an exit
  * @msr_bitmap: MSRs without an exit, one page
+ * @x2apic: the bitmap lets MSRs of the x2APIC through
+ * @tpr_threshold, @eoi_exit: what these fields hold
  * @host_rsp, @host_cr3, @host_cr4, @host_fs_base: what HOST_* hold
  * @host_debugctl: the host's, which an exit clears
  * @host_kernel_gs: the host's MSR while the guest's is in the CPU
@@ -121,6 +123,9 @@ struct lm_hw {
 	u64 eptp;
 	u64 cr4_owned;
 	u8 *msr_bitmap;
+	bool x2apic;
+	u32 tpr_threshold;
+	u64 eoi_exit[4];
 	u64 host_rsp, host_cr3, host_cr4, host_fs_base;
 	u64 host_debugctl, host_kernel_gs, host_star, host_lstar, host_sfmask;
 	u16 ds, es, fs, gs, ldt;
@@ -173,6 +178,12 @@ void lm_vmx_host_load(struct lm_hw *hw);
 void lm_vmx_host_unload(struct lm_hw *hw);
 void lm_vmx_host_refresh(struct lm_hw *hw);
 void lm_vmx_host_exited(struct lm_hw *hw);
+
+/* apic.c */
+u32 lm_vmx_apic_controls(struct lm_vcpu *vcpu, u32 proc2);
+u32 lm_vmx_apic_init(struct lm_vcpu *vcpu, u32 proc);
+void lm_vmx_apic(struct lm_vcpu *vcpu);
+void lm_vmx_exit_apic_access(struct lm_vcpu *vcpu);
 
 /* state.c */
 void lm_vmx_get(struct lm_vcpu *vcpu, u32 groups);

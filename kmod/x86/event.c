@@ -8,7 +8,7 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
-#include "../lamina.h"
+#include "../backend.h"
 
 #define LM_CONTRIBUTORY	(BIT(X86_TRAP_DE) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) | \
 			 BIT(X86_TRAP_SS) | BIT(X86_TRAP_GP))
@@ -275,11 +275,19 @@ static int lm_take_irq(struct lm_vcpu *vcpu)
 	return vector;
 }
 
+/* Of these what the CPU does not deliver by itself. */
+static int lm_irq_for_entry(struct lm_vcpu *vcpu)
+{
+	int vector = lm_irq_to_inject(vcpu);
+
+	return vector < 0 && !vcpu->lapic ? vcpu->ev.user_irq : vector;
+}
+
 static void lm_prepare_irq(struct lm_vcpu *vcpu)
 {
 	int vector;
 
-	if (lm_next_irq(vcpu) < 0) {
+	if (lm_irq_for_entry(vcpu) < 0) {
 		if (!vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window))
 			vcpu->want_irq_window = true;
 		return;
@@ -294,7 +302,7 @@ static void lm_prepare_irq(struct lm_vcpu *vcpu)
 	vcpu->inject = LM_EV_VALID | LM_EV_INTR | (u8)vector;
 	vcpu->inject_len = 0;
 	vcpu->stat.irq_injected++;
-	vcpu->want_irq_window = lm_next_irq(vcpu) >= 0;
+	vcpu->want_irq_window = lm_irq_for_entry(vcpu) >= 0;
 	if ((vcpu->x86.pv_eoi & 1) && !vcpu->want_irq_window && lm_lapic_isr_plain(vcpu))
 		lm_pv_eoi_arm(vcpu);	/* not armed, the guest exits at its EOI as ever */
 }
@@ -358,6 +366,8 @@ int lm_events_prepare(struct lm_vcpu *vcpu)
 		lm_prepare_inflight(vcpu);
 	lm_prepare_nmi(vcpu);
 	lm_prepare_irq(vcpu);
+	if (vcpu->lapic)
+		lm_backend_apic(vcpu);
 	return LM_DONE;
 }
 

@@ -352,11 +352,32 @@ static int lm_flush_cmd(struct lm_vcpu *vcpu, u64 val, bool host)
 
 /* ---- APIC ---- */
 
+/* The page that the CPU answers for must go before a LAPIC leaves it. */
+static int lm_apic_page_leave(struct lm_vcpu *vcpu, u64 val, bool host)
+{
+	struct lm_mem *mem = &vcpu->vm->mem;
+	u64 place = val & (GENMASK_ULL(51, 12) | XAPIC_ENABLE | X2APIC_ENABLE);
+
+	if (!mem->apic_page || READ_ONCE(mem->apic_off) ||
+	    place == (APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE))
+		return LM_DONE;
+	if (!host) {
+		vcpu->mem.need_apic_off = true;
+		return LM_NEED;
+	}
+	lm_apic_page_off(vcpu->vm);
+	return LM_DONE;
+}
+
 static int lm_apic_base_write(struct lm_vcpu *vcpu, u64 val, bool host)
 {
 	struct lm_x86 *x = &vcpu->x86;
+	int r;
 
 	if (vcpu->lapic) {
+		r = lm_apic_page_leave(vcpu, val, host);
+		if (r)
+			return r;
 		if (lm_lapic_msr_write(vcpu, MSR_IA32_APICBASE, val, host))
 			return 1;
 		return lm_lapic_msr_read(vcpu, MSR_IA32_APICBASE, &x->apic_base_msr);
