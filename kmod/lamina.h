@@ -80,14 +80,14 @@ enum lm_seg_index { LM_ES, LM_CS, LM_SS, LM_DS, LM_FS, LM_GS, LM_LDTR, LM_TR, LM
 
 /*
  * A segment register.  attr holds the descriptor's type, S, DPL, P (bits 7:0)
- * and AVL, L, D/B, G (bits 11:8), which is also the VMCB's format
- * (APM vol. 2, 15.5.1).  limit is in bytes, already scaled by G.
+ * and AVL, L, D/B, G (bits 11:8).  limit is in bytes, already scaled by G.  This
+ * is also the VMCB's form (APM vol. 2, 15.5.1).
  */
 struct lm_seg {
-	u64 base;
-	u32 limit;
 	u16 sel;
 	u16 attr;
+	u32 limit;
+	u64 base;
 };
 
 #define LM_SEG_TYPE	0x000f
@@ -178,7 +178,7 @@ struct lm_io {
  */
 struct lm_insn_cached {
 	u64 words[2];
-	u64 mode;		/* LM_MODE_*; ~0: empty */
+	u64 key;		/* lm_insn_key(); ~0: empty */
 	struct lm_insn insn;
 };
 

@@ -437,7 +437,7 @@ static struct lm_vcpu *lm_vcpu_alloc(struct lm_vm *vm, u32 id)
 	vcpu->last_cpu = -1;
 	vcpu->ev.user_irq = -1;
 	for (i = 0; i < LM_INSN_CACHE; i++)
-		vcpu->insn[i].mode = ~0ull;
+		vcpu->insn[i].key = ~0ull;
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);

@@ -69,7 +69,7 @@ static int lm_cr_write(struct lm_vcpu *vcpu, const struct lm_cr_access *a)
 {
 	u64 val = lm_gpr(vcpu, a->gpr);
 
-	if ((lm_insn_mode(vcpu) & LM_MODE_MASK) != LM_MODE_64)
+	if (!lm_is_64(vcpu))
 		val = (u32)val;
 	if (a->clts)
 		return lm_write_cr0(vcpu, lm_cr0(vcpu) & ~X86_CR0_TS);

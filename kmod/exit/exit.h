@@ -8,6 +8,9 @@
 #ifndef LM_EXIT_H
 #define LM_EXIT_H
 
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
+
 #include "../lamina.h"
 
 int lm_exit_pio(struct lm_vcpu *vcpu);
@@ -23,7 +26,34 @@ unsigned int lm_insn_mode(struct lm_vcpu *vcpu);
 int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn);
 int lm_insn_len(struct lm_vcpu *vcpu);
 int lm_emulate(struct lm_vcpu *vcpu);
-void lm_advance(struct lm_vcpu *vcpu, unsigned int len);
+void lm_advance_slow(struct lm_vcpu *vcpu, u64 was);
+
+/**
+ * lm_advance - an instruction of @len bytes is done
+ * @vcpu: in its section
+ * @len: its length
+ *
+ * RIP moves on, the shadow of the instruction before is over, and TF traps.
+ */
+static __always_inline void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
+{
+	struct lm_state *st = &vcpu->st;
+	u64 was;
+
+	lm_need_state(vcpu, LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW);
+	was = st->rip;
+	st->rip += len;
+	vcpu->dirty |= LM_S_RIP;
+	if (unlikely(((st->rip ^ was) >> 32) | st->shadow |
+		     (st->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))))
+		lm_advance_slow(vcpu, was);
+}
+
+/* The guest runs 64-bit code. */
+static inline bool lm_is_64(struct lm_vcpu *vcpu)
+{
+	return (lm_seg(vcpu, LM_CS)->attr & LM_SEG_L) && (lm_efer(vcpu) & EFER_LMA);
+}
 
 /* io.c: accesses that may end in user space */
 void lm_pio_set(struct lm_vcpu *vcpu, u32 val, unsigned int bytes);

@@ -47,7 +47,7 @@ static u64 lm_hypercall(struct lm_vcpu *vcpu, u64 nr, const u64 *a, bool long_mo
 int lm_exit_hypercall(struct lm_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->st.gpr;
-	bool long_mode = (lm_insn_mode(vcpu) & LM_MODE_MASK) == LM_MODE_64;
+	bool long_mode = lm_is_64(vcpu);
 	u64 a[4] = { gpr[LM_RBX], gpr[LM_RCX], gpr[LM_RDX], gpr[LM_RSI] };
 	u64 nr = gpr[LM_RAX];
 	int r, i;

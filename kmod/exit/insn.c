@@ -54,10 +54,6 @@ static int lm_insn_fetch(struct lm_vcpu *vcpu, unsigned int mode)
 
 	if ((mode & LM_MODE_MASK) != LM_MODE_64)
 		linear = (u32)(linear + lm_seg(vcpu, LM_CS)->base);
-	if (likely(lm_fetch_quick(vcpu, linear, e->words))) {
-		e->nr_bytes = LM_INSN_MAX;
-		return LM_DONE;
-	}
 	r = lm_fetch(vcpu, linear, e->bytes, LM_INSN_MAX, &got);
 	if (r == LM_AGAIN) {
 		lm_come_back(vcpu);
@@ -72,31 +68,11 @@ static int lm_insn_fetch(struct lm_vcpu *vcpu, unsigned int mode)
 	return r;
 }
 
-/* Decode into the cache; the entry counts only if all bytes that could matter were there. */
-static int lm_insn_decode_at(struct lm_vcpu *vcpu, struct lm_insn_cached *c, unsigned int mode)
+/* The long way to lm_insn_at_rip(); the bytes may be there already. */
+static noinline int lm_insn_new(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 {
-	struct lm_exit *e = &vcpu->exit;
-	int r = lm_insn_decode(&c->insn, e->bytes, e->nr_bytes, mode);
-
-	c->words[0] = e->words[0];
-	c->words[1] = e->words[1];
-	c->mode = r == LM_INSN_OK && e->nr_bytes == LM_INSN_MAX ? mode : ~0ull;
-	return r;
-}
-
-/**
- * lm_insn_at_rip - fetch and decode the instruction that exited
- * @vcpu: in its section
- * @insn: the result; valid until the next call
- *
- * Return: LM_DONE; LM_NEED; LM_USER for an instruction that is not known
- * (vcpu->run is filled); LM_AGAIN if an exception was queued instead
- */
-int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
-{
-	struct lm_exit *e = &vcpu->exit;
 	unsigned int mode = lm_insn_mode(vcpu);
-	struct lm_insn_cached *c;
+	struct lm_exit *e = &vcpu->exit;
 	bool fetched = !e->nr_bytes;
 	int r = LM_DONE;
 
@@ -105,12 +81,7 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 		if (r == LM_NEED || !e->nr_bytes)
 			return r;
 	}
-	c = &vcpu->insn[(lm_rip(vcpu) ^ lm_rip(vcpu) >> 4) & (LM_INSN_CACHE - 1)];
-	*insn = &c->insn;
-	if (likely(c->words[0] == e->words[0] && c->words[1] == e->words[1] && c->mode == mode &&
-		   e->nr_bytes == LM_INSN_MAX))
-		return LM_DONE;
-	switch (lm_insn_decode_at(vcpu, c, mode)) {
+	switch (lm_insn_keep(vcpu, mode, insn)) {
 	case LM_INSN_OK:
 		return LM_DONE;
 	case LM_INSN_MORE:
@@ -119,7 +90,7 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 		/* The CPU may hand over too few, at the end of a page: read them ourselves. */
 		if (!fetched) {
 			e->nr_bytes = 0;
-			return lm_insn_at_rip(vcpu, insn);
+			return lm_insn_new(vcpu, insn);
 		}
 		fallthrough;
 	case LM_INSN_UNKNOWN:
@@ -134,6 +105,28 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 }
 
 /**
+ * lm_insn_at_rip - fetch and decode the instruction that exited
+ * @vcpu: in its section
+ * @insn: the result; valid until the next call
+ *
+ * Return: LM_DONE; LM_NEED; LM_USER for an instruction that is not known
+ * (vcpu->run is filled); LM_AGAIN if an exception was queued instead
+ */
+int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
+{
+	*insn = lm_insn_quick(vcpu);
+	return likely(*insn) ? LM_DONE : lm_insn_new(vcpu, insn);
+}
+
+static noinline int lm_insn_len_new(struct lm_vcpu *vcpu)
+{
+	const struct lm_insn *insn;
+	int r = lm_insn_new(vcpu, &insn);
+
+	return r ? -r : insn->len;
+}
+
+/**
  * lm_insn_len - length of the instruction that exited
  * @vcpu: in its section
  *
@@ -142,42 +135,29 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 int lm_insn_len(struct lm_vcpu *vcpu)
 {
 	const struct lm_insn *insn;
-	int r;
 
 	if (likely(vcpu->exit.insn_len))
 		return vcpu->exit.insn_len;
-	r = lm_insn_at_rip(vcpu, &insn);
-	return likely(!r) ? insn->len : -r;
+	insn = lm_insn_quick(vcpu);
+	return likely(insn) ? insn->len : lm_insn_len_new(vcpu);
 }
 
-/**
- * lm_advance - an instruction of @len bytes is done
- * @vcpu: in its section
- * @len: its length
- *
- * RIP moves on, the shadow of the instruction before is over, and TF traps.
- */
-void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
+/* The rare parts of lm_advance(). */
+void lm_advance_slow(struct lm_vcpu *vcpu, u64 was)
 {
 	struct lm_state *st = &vcpu->st;
-	u64 rip;
 
-	lm_need_state(vcpu, LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW);
-	rip = st->rip + len;
 	/* Outside 64-bit mode RIP has 32 bits; a wrap shows in the carry alone. */
-	if (unlikely((rip ^ st->rip) >> 32) && (lm_insn_mode(vcpu) & LM_MODE_MASK) != LM_MODE_64)
-		rip = (u32)rip;
-	st->rip = rip;
-	vcpu->dirty |= LM_S_RIP;
-	if (unlikely(st->shadow)) {
+	if (((st->rip ^ was) >> 32) && (lm_insn_mode(vcpu) & LM_MODE_MASK) != LM_MODE_64)
+		st->rip = (u32)st->rip;
+	if (st->shadow) {
 		st->shadow = LM_SHADOW_NONE;
 		lm_mark_state(vcpu, LM_S_SHADOW);
 	}
-	if (unlikely(st->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
-		if (st->rflags & X86_EFLAGS_TF)
-			lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
+	if (st->rflags & X86_EFLAGS_TF)
+		lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
+	if (st->rflags & X86_EFLAGS_RF)
 		lm_set_rflags(vcpu, st->rflags & ~X86_EFLAGS_RF);
-	}
 }
 
 /**
@@ -446,13 +426,49 @@ static void lm_emulate_commit(struct lm_vcpu *vcpu, const struct lm_exec_ctx *ct
 		lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
 }
 
-/**
- * lm_emulate - execute the instruction at RIP in software
- * @vcpu: in its section
+/*
+ * MOV between a device and a register or immediate, nearly all that a device sees.
+ * The CPU has made every check of the access before the nested fault but for
+ * alignment (#AC), which may come after.  What is left is to make sure that the
+ * fault was not met in the second page of the access, which begins at offset 0.
  *
- * Return: LM_DONE, also if it raised an exception; LM_NEED; LM_USER
+ * Return: LM_DONE, LM_USER, LM_NEED; -1: nothing was done, the executor must look
  */
-int lm_emulate(struct lm_vcpu *vcpu)
+static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_insn *insn)
+{
+	bool write = insn->src != LM_O_RM && insn->src != LM_O_MOFFS;
+	struct lm_exit *e = &vcpu->exit;
+	unsigned int bytes = insn->op_bytes;
+	unsigned int off = offset_in_page(e->npf.gpa);
+	u64 v = 0;
+	int r;
+
+	if (unlikely(vcpu->io.nr || write != e->npf.write || off + bytes > PAGE_SIZE ||
+		     (vcpu->st.rflags & X86_EFLAGS_AC)))
+		return -1;
+	if (!off) {
+		const struct lm_exec_ctx ctx = { .gpr = vcpu->st.gpr, .rip = vcpu->st.rip };
+
+		if (insn->mode != LM_MODE_64 || insn->seg >= LM_SEG_FS ||
+		    offset_in_page(lm_insn_ea(&ctx, insn)))
+			return -1;
+	}
+	e->to_user = false;
+	if (write) {
+		v = lm_exec_mov_source(vcpu->st.gpr, insn);
+	} else if (unlikely(insn->reg == LM_RSP)) {
+		return -1;
+	}
+	r = lm_io_single(vcpu, e->npf.gpa, &v, bytes, write);
+	if (unlikely(r))
+		return r;
+	if (!write)
+		lm_exec_mov_result(vcpu->st.gpr, insn, v);
+	lm_advance(vcpu, insn->len);
+	return e->to_user ? LM_USER : LM_DONE;
+}
+
+static noinline int lm_emulate_any(struct lm_vcpu *vcpu, const struct lm_insn *insn)
 {
 	struct lm_exec_ctx ctx = {
 		.vcpu = vcpu,
@@ -460,13 +476,9 @@ int lm_emulate(struct lm_vcpu *vcpu)
 		.gpr = vcpu->st.gpr,
 	};
 	struct lm_exit *e = &vcpu->exit;
-	const struct lm_insn *insn;
 	u64 rsp;
 	int r;
 
-	r = lm_insn_at_rip(vcpu, &insn);
-	if (unlikely(r))
-		return r == LM_AGAIN ? LM_DONE : r;
 	e->single = e->kind == LM_EXIT_NPF && !e->npf.table && (insn->flags & LM_INSN_MEM) &&
 		    lm_op_single(insn->id);
 	lm_need_state(vcpu, LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW);
@@ -497,4 +509,27 @@ int lm_emulate(struct lm_vcpu *vcpu)
 		vcpu->io.nr = 0;
 		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
 	}
+}
+
+/**
+ * lm_emulate - execute the instruction at RIP in software
+ * @vcpu: in its section
+ *
+ * Return: LM_DONE, also if it raised an exception; LM_NEED; LM_USER
+ */
+int lm_emulate(struct lm_vcpu *vcpu)
+{
+	const struct lm_exit *e = &vcpu->exit;
+	const struct lm_insn *insn;
+	int r;
+
+	r = lm_insn_at_rip(vcpu, &insn);
+	if (unlikely(r))
+		return r == LM_AGAIN ? LM_DONE : r;
+	if (likely(e->kind == LM_EXIT_NPF && insn->id == LM_OP_MOV && (insn->flags & LM_INSN_MEM))) {
+		r = lm_emulate_mov(vcpu, insn);
+		if (likely(r != -1))
+			return r;
+	}
+	return lm_emulate_any(vcpu, insn);
 }

@@ -198,9 +198,9 @@ void lm_svm_cpu_off(void)
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 }
 
-u64 lm_svm_host_area(void)
+struct svm_vmcb *lm_svm_host_area(void)
 {
-	return __sme_set(page_to_phys(this_cpu_read(svm_cpus.area)));
+	return page_address(this_cpu_read(svm_cpus.area));
 }
 
 struct lm_tag_pool *lm_svm_tags(void)

@@ -171,7 +171,7 @@ static unsigned int svm_fetch(struct lm_vcpu *vcpu, unsigned int mode, u64 *word
 
 	if ((mode & LM_MODE_MASK) != LM_MODE_64)
 		linear = (u32)(linear + lm_seg(vcpu, LM_CS)->base);
-	if (lm_fetch_quick(vcpu, linear, words))
+	if (lm_fetch_quick(vcpu, words))
 		return LM_INSN_MAX;
 	want = min_t(unsigned int, LM_INSN_MAX, PAGE_SIZE - offset_in_page(linear));
 	lm_fetch(vcpu, linear, words, want, &got);

@@ -18,38 +18,46 @@
 
 	.section .noinstr.text, "ax"
 
-/* Exchange GS.base through the MSR where RDGSBASE is not there: rdx:rax clobbered, rcx too. */
-.macro READ_GS to:req
-	ALTERNATIVE "jmp .Lmsr_rd\@", "", X86_FEATURE_FSGSBASE
-	rdgsbase \to
-	jmp	.Ldone_rd\@
-.Lmsr_rd\@:
+/*
+ * GS.base to and from R8.  Without FSGSBASE through the MSR, out of line: RAX, RCX
+ * and RDX clobbered.  No CALL: a RET may not come before UNTRAIN_RET, nor that
+ * before the host's GS.
+ */
+.macro READ_GS n:req
+	ALTERNATIVE "jmp .Lread_gs_\n", "rdgsbase %r8", X86_FEATURE_FSGSBASE
+.Lread_gs_done_\n:
+.endm
+
+.macro WRITE_GS n:req
+	ALTERNATIVE "jmp .Lwrite_gs_\n", "wrgsbase %r8", X86_FEATURE_FSGSBASE
+.Lwrite_gs_done_\n:
+.endm
+
+.macro READ_GS_MSR n:req
+.Lread_gs_\n:
 	movl	$MSR_GS_BASE, %ecx
 	rdmsr
 	shlq	$32, %rdx
-	orq	%rdx, %rax
-	movq	%rax, \to
-.Ldone_rd\@:
+	leaq	(%rdx, %rax), %r8
+	jmp	.Lread_gs_done_\n
 .endm
 
-.macro WRITE_GS from:req
-	ALTERNATIVE "jmp .Lmsr_wr\@", "", X86_FEATURE_FSGSBASE
-	wrgsbase \from
-	jmp	.Ldone_wr\@
-.Lmsr_wr\@:
+.macro WRITE_GS_MSR n:req
+.Lwrite_gs_\n:
 	movl	$MSR_GS_BASE, %ecx
-	movl	\from\()d, %eax
-	movq	\from, %rdx
+	movl	%r8d, %eax
+	movq	%r8, %rdx
 	shrq	$32, %rdx
 	wrmsr
-.Ldone_wr\@:
+	jmp	.Lwrite_gs_done_\n
 .endm
 
 /*
- * void lm_svm_vmrun(u64 *gpr, u64 vmcb_pa, u64 *guest_gs)
+ * void lm_svm_vmrun(u64 *gpr, u64 vmcb_pa, struct svm_gs *gs)
  *
  * Run the guest until its next exit.  Interrupts off, GIF clear, the guest's
- * VMLOAD state in the CPU.  RAX and RSP of the guest are in the VMCB.
+ * VMLOAD state in the CPU.  RAX and RSP of the guest are in the VMCB.  gs holds
+ * GS.base of the guest, then the host's.
  */
 SYM_FUNC_START(lm_svm_vmrun)
 	pushq	%rbp
@@ -59,16 +67,11 @@ SYM_FUNC_START(lm_svm_vmrun)
 	pushq	%r14
 	pushq	%r15
 
-	movq	%rdi, %r9		/* gpr */
-	movq	%rdx, %r10		/* &guest_gs */
-	movq	(%r10), %r11
-	READ_GS %r8
-	pushq	%r8			/* the host's GS.base */
-	pushq	%r10
-	pushq	%r9
-	WRITE_GS %r11
+	pushq	%rdx			/* gs */
+	pushq	%rdi			/* gpr */
+	movq	(%rdx), %r8
+	WRITE_GS 1
 	movq	%rsi, %rax
-	movq	%r9, %rdi
 
 	movq	1*8(%rdi), %rcx
 	movq	2*8(%rdi), %rdx
@@ -113,11 +116,11 @@ SYM_FUNC_START(lm_svm_vmrun)
 	movq	%r14, 14*8(%rax)
 	movq	%r15, 15*8(%rax)
 
-	popq	%r10			/* &guest_gs */
-	popq	%r11			/* the host's GS.base */
-	READ_GS %r8
+	popq	%r10			/* gs */
+	READ_GS 1
 	movq	%r8, (%r10)
-	WRITE_GS %r11
+	movq	8(%r10), %r8
+	WRITE_GS 2
 
 	/* The guest's return predictions must not steer the host. */
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
@@ -140,6 +143,10 @@ SYM_FUNC_START(lm_svm_vmrun)
 	popq	%rbx
 	popq	%rbp
 	RET
+
+	WRITE_GS_MSR 1
+	READ_GS_MSR 1
+	WRITE_GS_MSR 2
 SYM_FUNC_END(lm_svm_vmrun)
 
 /*
@@ -148,11 +155,14 @@ SYM_FUNC_END(lm_svm_vmrun)
  * VMLOAD, but the host's GS.base stays in the CPU.  GIF clear.
  */
 SYM_FUNC_START(lm_svm_vmload_guest)
-	READ_GS %r8
+	READ_GS 2
 	movq	%rdi, %rax
 	vmload	%rax
-	WRITE_GS %r8
+	WRITE_GS 3
 	RET
+
+	READ_GS_MSR 2
+	WRITE_GS_MSR 3
 SYM_FUNC_END(lm_svm_vmload_guest)
 
 /*

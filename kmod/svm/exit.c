@@ -39,7 +39,7 @@ static const u8 svm_plain[0x90] = {
 	[SVM_EXIT_RDPRU] = LM_EXIT_UD + 1,
 };
 
-static void svm_exit_io(struct lm_exit *e, const struct svm_control *c, u64 rip)
+static __always_inline void svm_exit_io(struct lm_exit *e, const struct svm_control *c, u64 rip)
 {
 	u32 info = c->exit_info1;
 
@@ -52,7 +52,7 @@ static void svm_exit_io(struct lm_exit *e, const struct svm_control *c, u64 rip)
 	e->io.rep = info & BIT(3);
 }
 
-static void svm_exit_npf(struct lm_exit *e, const struct svm_control *c)
+static __always_inline void svm_exit_npf(struct lm_exit *e, const struct svm_control *c)
 {
 	u64 info = c->exit_info1;
 
@@ -105,29 +105,11 @@ static void svm_exit_task(struct lm_exit *e, const struct svm_control *c)
 	e->task.error = info;
 }
 
-static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64 rip)
+static noinline void svm_translate_rare(struct lm_vcpu *vcpu, const struct svm_control *c, u32 code)
 {
 	struct lm_exit *e = &vcpu->exit;
-	u32 code = c->exit_code;
 
-	e->code = code;
-	e->nr_bytes = 0;
-	e->insn_len = lm_caps.nrips && c->next_rip ? c->next_rip - rip : 0;
-	if (code < ARRAY_SIZE(svm_plain) && svm_plain[code]) {
-		e->kind = svm_plain[code] - 1;
-		return;
-	}
 	switch (code) {
-	case SVM_EXIT_NPF:
-		svm_exit_npf(e, c);
-		break;
-	case SVM_EXIT_IOIO:
-		svm_exit_io(e, c, rip);
-		break;
-	case SVM_EXIT_MSR:
-		e->kind = LM_EXIT_MSR;
-		e->msr.write = c->exit_info1 & 1;
-		break;
 	case SVM_EXIT_CR_READ ... SVM_EXIT_DR_READ - 1:
 	case SVM_EXIT_CR0_SEL:
 		svm_exit_cr(e, c, code);
@@ -157,6 +139,29 @@ static void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64
 		e->kind = LM_EXIT_UNKNOWN;
 		e->reason = code;
 		break;
+	}
+}
+
+/* First what is frequent: it needs no call. */
+static __always_inline void svm_translate(struct lm_vcpu *vcpu, const struct svm_control *c, u64 rip)
+{
+	struct lm_exit *e = &vcpu->exit;
+	u32 code = c->exit_code;
+
+	e->code = code;
+	e->nr_bytes = 0;
+	e->insn_len = lm_caps.nrips && c->next_rip ? c->next_rip - rip : 0;
+	if (code < ARRAY_SIZE(svm_plain) && svm_plain[code]) {
+		e->kind = svm_plain[code] - 1;
+	} else if (code == SVM_EXIT_NPF) {
+		svm_exit_npf(e, c);
+	} else if (code == SVM_EXIT_IOIO) {
+		svm_exit_io(e, c, rip);
+	} else if (code == SVM_EXIT_MSR) {
+		e->kind = LM_EXIT_MSR;
+		e->msr.write = c->exit_info1 & 1;
+	} else {
+		svm_translate_rare(vcpu, c, code);
 	}
 }
 
@@ -257,7 +262,7 @@ static __always_inline void svm_flush(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct svm_control *c = &hw->vmcb->c;
-	enum lm_flush_how how = lm_flush_decide(vcpu, lm_svm_tags(), lm_caps.flush_by_asid);
+	enum lm_flush_how how = lm_flush_decide(vcpu, hw->tags, lm_caps.flush_by_asid);
 
 	if (likely(how == LM_FLUSH_NONE && c->asid == vcpu->flush.asid))
 		return;
@@ -285,7 +290,7 @@ static enum lm_flush_how svm_flushes(const struct svm_control *c)
 static noinline void svm_entry_failed(struct lm_vcpu *vcpu, u32 tlb_control, u64 event)
 {
 	if (tlb_control == SVM_TLB_ALL)
-		lm_tag_pool_init(lm_svm_tags(), 1, lm_caps.nr_asids - 1);
+		lm_tag_pool_init(vcpu->hw->tags, 1, lm_caps.nr_asids - 1);
 	lm_flush_self(vcpu);
 	lm_events_exited(vcpu, event, 0);
 }
@@ -296,8 +301,12 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 	struct svm_vmcb *vmcb = hw->vmcb;
 	struct svm_control *c = &vmcb->c;
 
-	if (vcpu->dirty)
+	if (likely(vcpu->dirty == LM_S_RIP)) {
+		vmcb->s.rip = vcpu->st.rip;
+		vcpu->dirty = 0;
+	} else if (vcpu->dirty) {
 		lm_svm_put(vcpu);
+	}
 	if (unlikely(vcpu->entry_work))
 		svm_entry_work(vcpu);
 	/* What the guest reads as CR8 (15.21.2). */
@@ -314,7 +323,7 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 		lm_svm_debug_entry(vcpu);
 
 	lm_guest_enter(vcpu);
-	lm_svm_vmrun(vcpu->st.gpr, hw->vmcb_pa, &hw->guest_gs);
+	lm_svm_vmrun(vcpu->st.gpr, hw->vmcb_pa, &hw->gs);
 	lm_guest_exit(vcpu);
 
 	hw->saved = false;

@@ -14,20 +14,18 @@
 #define SVM_TSC_RATIO	0xc0000104
 #define SVM_TSC_RATIO_ONE (1ull << 32)
 
-static void svm_get_seg(struct lm_seg *to, const struct svm_seg *from)
+static __always_inline void svm_get_seg(struct lm_seg *to, const struct svm_seg *from)
 {
-	to->sel = from->sel;
-	to->attr = from->attr & 0xfff;
-	to->limit = from->limit;
-	to->base = from->base;
+	BUILD_BUG_ON(sizeof(*to) != sizeof(*from) ||
+		     offsetof(struct lm_seg, attr) != offsetof(struct svm_seg, attr) ||
+		     offsetof(struct lm_seg, limit) != offsetof(struct svm_seg, limit));
+	memcpy(to, from, sizeof(*to));
+	to->attr &= 0xfff;
 }
 
-static void svm_put_seg(struct svm_seg *to, const struct lm_seg *from)
+static __always_inline void svm_put_seg(struct svm_seg *to, const struct lm_seg *from)
 {
-	to->sel = from->sel;
-	to->attr = from->attr;
-	to->limit = from->limit;
-	to->base = from->base;
+	memcpy(to, from, sizeof(*to));
 }
 
 /*
@@ -47,7 +45,7 @@ static void svm_save_guest(struct lm_hw *hw)
 	if (hw->saved)
 		return;
 	svm_vmsave(hw->vmcb_pa);
-	hw->vmcb->s.gs.base = hw->guest_gs;
+	hw->vmcb->s.gs.base = hw->gs.guest;
 	hw->saved = true;
 }
 
@@ -93,12 +91,12 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 	struct lm_state *st = &vcpu->st;
 
 	if (groups & SVM_S_CHEAP) {
-		groups |= SVM_S_CHEAP & ~vcpu->valid;
-		if (likely((groups & SVM_S_CHEAP) == SVM_S_CHEAP))
+		if (likely(!(vcpu->valid & SVM_S_CHEAP)))
 			svm_copy_cheap(vcpu, SVM_S_CHEAP);
 		else
-			svm_copy_some_cheap(vcpu, groups);
-		if (!(groups & ~SVM_S_CHEAP))
+			svm_copy_some_cheap(vcpu, SVM_S_CHEAP & ~vcpu->valid);
+		groups &= ~SVM_S_CHEAP;
+		if (!groups)
 			return;
 	}
 	if (groups & (LM_S_SEGS | LM_S_SYSCALL))
@@ -185,7 +183,7 @@ static void svm_put_vmload(struct lm_vcpu *vcpu, u32 groups)
 		s->sysenter_esp = st->sysenter_esp;
 		s->sysenter_eip = st->sysenter_eip;
 	}
-	hw->guest_gs = svm_canonical(s->gs.base);
+	hw->gs.guest = svm_canonical(s->gs.base);
 	if (hw->loaded)
 		lm_svm_vmload_guest(hw->vmcb_pa);
 }
@@ -204,8 +202,6 @@ void lm_svm_put(struct lm_vcpu *vcpu)
 	vcpu->dirty = 0;
 	if (groups & LM_S_RIP)
 		s->rip = st->rip;
-	if (groups == LM_S_RIP)
-		return;
 	if (groups & LM_S_RSP)
 		s->rsp = st->gpr[LM_RSP];
 	if (groups & LM_S_RFLAGS)
@@ -259,14 +255,18 @@ void lm_svm_load(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 
-	hw->host_pa = lm_svm_host_area();
+	struct svm_vmcb *area = lm_svm_host_area();
+
+	hw->host_pa = __sme_set(virt_to_phys(area));
+	hw->tags = lm_svm_tags();
 	if (vcpu->last_cpu != raw_smp_processor_id())
 		hw->clean = 0;	/* another CPU ran this VMCB last, or none (15.15.2) */
 	if (lm_caps.tsc_scaling && vcpu->x86.tsc_ratio)
 		wrmsrl(SVM_TSC_RATIO, vcpu->x86.tsc_ratio);
 	svm_vmsave(hw->host_pa);
 	svm_clgi();
-	hw->guest_gs = svm_canonical(hw->vmcb->s.gs.base);
+	hw->gs.host = area->s.gs.base;
+	hw->gs.guest = svm_canonical(hw->vmcb->s.gs.base);
 	lm_svm_vmload_guest(hw->vmcb_pa);
 	hw->loaded = true;
 }

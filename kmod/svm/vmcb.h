@@ -188,12 +188,18 @@ static_assert(offsetof(struct svm_save, g_pat) == 0x268);
 #define SVM_EXIT_NPF		0x400
 #define SVM_EXIT_INVALID	0xffffffffu	/* only the low 32 bits are sure on all CPUs */
 
+/* GS.base of the guest, and of the host while a section is loaded; enter.S knows the order. */
+struct svm_gs {
+	u64 guest, host;
+};
+
 /**
  * struct lm_hw - the SVM part of a vCPU; all fields (s) or (v)
  * @vmcb: its control block, one page
  * @vmcb_pa: physical address with the host's encryption bit
  * @host_pa: the CPU's own area for VMSAVE while the section is loaded
- * @guest_gs: GS.base of the guest while the host's is in the CPU
+ * @gs: the part of VMLOAD's state that is exchanged around VMRUN
+ * @tags: ASIDs of the CPU whose section it is
  * @msrpm: MSR permission map, 8 KiB
  * @cr0_hidden: CD and NW as the guest set them; the CPU always runs without
  * @saved: the VMCB holds what VMSAVE writes (not only the CPU)
@@ -210,7 +216,8 @@ struct lm_hw {
 	struct svm_vmcb *vmcb;
 	u64 vmcb_pa;
 	u64 host_pa;
-	u64 guest_gs;
+	struct svm_gs gs;
+	struct lm_tag_pool *tags;
 	u8 *msrpm;
 	u64 cr0_hidden;
 	bool saved;
@@ -229,7 +236,7 @@ int lm_svm_setup(void);
 void lm_svm_teardown(void);
 int lm_svm_cpu_on(void);
 void lm_svm_cpu_off(void);
-u64 lm_svm_host_area(void);
+struct svm_vmcb *lm_svm_host_area(void);
 struct lm_tag_pool *lm_svm_tags(void);
 
 /* vmcb.c */
@@ -250,7 +257,7 @@ void lm_svm_window(struct lm_vcpu *vcpu);
 void lm_svm_enter(struct lm_vcpu *vcpu);
 
 /* enter.S */
-void lm_svm_vmrun(u64 *gpr, u64 vmcb_pa, u64 *guest_gs);
+void lm_svm_vmrun(u64 *gpr, u64 vmcb_pa, struct svm_gs *gs);
 void lm_svm_vmload_guest(u64 vmcb_pa);
 void lm_svm_vmload_host(u64 area_pa);
 

@@ -609,26 +609,49 @@ static noinline void lm_cpuid_dynamic(struct lm_vcpu *vcpu, u32 leaf, u32 sub, u
 
 #define LM_DYNAMIC_LEAVES	(BIT(1) | BIT(7) | BIT(0xd))
 
-/**
- * lm_cpuid_exec - the CPUID instruction, all but RIP
- * @vcpu: in its section
- */
-void lm_cpuid_exec(struct lm_vcpu *vcpu)
+static __always_inline void lm_cpuid_answer(u64 *gpr, const struct kvm_cpuid_entry2 *e)
 {
-	u64 *gpr = vcpu->st.gpr;
-	u32 leaf = gpr[LM_RAX], sub = gpr[LM_RCX];
-	const struct kvm_cpuid_entry2 *e = lm_cpuid_find(vcpu, leaf, sub);
-
-	if (unlikely(!e)) {
-		lm_cpuid_absent(vcpu, leaf, sub, gpr);
-		return;
-	}
 	gpr[LM_RAX] = e->eax;
 	gpr[LM_RBX] = e->ebx;
 	gpr[LM_RCX] = e->ecx;
 	gpr[LM_RDX] = e->edx;
-	if (leaf < 32 && (BIT(leaf) & LM_DYNAMIC_LEAVES))
+}
+
+static noinline void lm_cpuid_search(struct lm_vcpu *vcpu, u32 leaf, u32 sub)
+{
+	const struct kvm_cpuid_entry2 *e = lm_cpuid_find(vcpu, leaf, sub);
+	struct lm_x86 *x = &vcpu->x86;
+	u64 *gpr = vcpu->st.gpr;
+
+	if (!e) {
+		lm_cpuid_absent(vcpu, leaf, sub, gpr);
+		return;
+	}
+	lm_cpuid_answer(gpr, e);
+	if (leaf < 32 && (BIT(leaf) & LM_DYNAMIC_LEAVES)) {
 		lm_cpuid_dynamic(vcpu, leaf, sub, gpr);
+		return;
+	}
+	x->cpuid_last = e;
+	x->cpuid_last_key = leaf | (u64)sub << 32;
+}
+
+/**
+ * lm_cpuid_exec - the CPUID instruction, all but RIP
+ * @vcpu: in its section
+ *
+ * One leaf is mostly asked for again and again: CPUID serialises.
+ */
+void lm_cpuid_exec(struct lm_vcpu *vcpu)
+{
+	const struct lm_x86 *x = &vcpu->x86;
+	u64 *gpr = vcpu->st.gpr;
+	u32 leaf = gpr[LM_RAX], sub = gpr[LM_RCX];
+
+	if (likely(x->cpuid_last && x->cpuid_last_key == (leaf | (u64)sub << 32)))
+		lm_cpuid_answer(gpr, x->cpuid_last);
+	else
+		lm_cpuid_search(vcpu, leaf, sub);
 }
 
 /* ---- KVM_SET_CPUID2, KVM_GET_CPUID2 ---- */
@@ -799,6 +822,7 @@ int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr,
 		return r;
 	}
 	old = x->cpuid;
+	x->cpuid_last = NULL;
 	x->cpuid = c->nr ? c : NULL;
 	if (x->cpuid)
 		lm_cpuid_index(x);

@@ -416,6 +416,31 @@ static noinline int dispatch(struct lm_x_state *s)
 	}
 }
 
+/**
+ * lm_exec_mov_source() - what a MOV to memory writes
+ * @gpr:	the registers
+ * @insn:	the instruction
+ */
+u64 lm_exec_mov_source(u64 *gpr, const struct lm_insn *insn)
+{
+	const struct lm_x_state s = { .insn = insn, .gpr = gpr };
+
+	return insn->src == LM_O_IMM ? (u64)insn->imm : lm_x_reg(&s, insn->reg, insn->op_bytes);
+}
+
+/**
+ * lm_exec_mov_result() - a MOV from memory has read its operand
+ * @gpr:	the registers
+ * @insn:	the instruction
+ * @v:		what it read
+ */
+void lm_exec_mov_result(u64 *gpr, const struct lm_insn *insn, u64 v)
+{
+	const struct lm_x_state s = { .insn = insn, .gpr = gpr };
+
+	lm_x_set_reg(&s, insn->reg, v, insn->op_bytes);
+}
+
 int lm_exec(struct lm_exec_ctx *ctx, const struct lm_insn *insn)
 {
 	struct lm_x_state s = {

@@ -274,6 +274,8 @@ struct lm_exec_ctx {
  * Return: enum lm_x
  */
 int lm_exec(struct lm_exec_ctx *ctx, const struct lm_insn *insn);
+u64 lm_exec_mov_source(u64 *gpr, const struct lm_insn *insn);
+void lm_exec_mov_result(u64 *gpr, const struct lm_insn *insn, u64 v);
 
 /**
  * lm_insn_ea() - effective address of the memory operand, without segment

@@ -502,6 +502,23 @@ static int lm_lapic_range(struct lm_vcpu *vcpu, u32 msr)
 	return -1;
 }
 
+/* What is neither in struct lm_x86 nor computed. */
+static noinline int lm_msr_read_other(struct lm_vcpu *vcpu, u32 msr, u64 *val)
+{
+	int apic = lm_lapic_range(vcpu, msr);
+	u32 group;
+	u64 *slot;
+
+	if (apic >= 0)
+		return apic == 2 ? lm_lapic_msr_read(vcpu, msr, val) : apic;
+	slot = lm_state_msr(vcpu, msr, &group);
+	if (!slot)
+		return lm_fixed_read(msr, val);
+	lm_need_state(vcpu, group);
+	*val = *slot;
+	return 0;
+}
+
 /**
  * lm_msr_read - RDMSR, or KVM_GET_MSRS
  * @vcpu: the vCPU
@@ -515,19 +532,8 @@ int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	struct lm_x86 *x = &vcpu->x86;
 	u64 *slot;
-	u32 group;
-	int apic = lm_lapic_range(vcpu, msr);
 
 	*val = 0;
-	if (apic >= 0)
-		return apic == 2 ? lm_lapic_msr_read(vcpu, msr, val) : apic;
-	slot = lm_state_msr(vcpu, msr, &group);
-	if (slot) {
-		lm_need_state(vcpu, group);
-		*val = *slot;
-		return 0;
-	}
-
 	switch (msr) {
 	case MSR_EFER:
 		*val = lm_efer(vcpu);
@@ -614,7 +620,7 @@ int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 	case MSR_KVM_SYSTEM_TIME_NEW ... MSR_KVM_ASYNC_PF_ACK:
 		return lm_pv_read(x, msr, val);
 	default:
-		return lm_fixed_read(msr, val);
+		return lm_msr_read_other(vcpu, msr, val);
 	}
 }
 

@@ -29,6 +29,8 @@ struct lm_x86 {
 	struct lm_cpuid *cpuid;		/* replaced under vcpu->mutex */
 	u16 index_basic[0x20];		/* leaf → entry + 1, first subleaf */
 	u16 index_ext[0x24];
+	const struct kvm_cpuid_entry2 *cpuid_last;	/* the last answer that never changes */
+	u64 cpuid_last_key;		/* leaf, subleaf << 32 */
 	/* derived from CPUID */
 	u64 cr4_reserved;		/* bits whose setting is #GP */
 	u64 efer_reserved;
@@ -280,7 +282,9 @@ u32 lm_access(struct lm_vcpu *vcpu);	/* LM_ACC_USER at CPL 3, else 0 */
  */
 int lm_linear_read(struct lm_vcpu *vcpu, u64 linear, void *buf, unsigned int bytes, u32 access,
 		   unsigned int *got);
-bool lm_fetch_quick(struct lm_vcpu *vcpu, u64 linear, u64 *to);	/* fetch.c */
+bool lm_fetch_quick(struct lm_vcpu *vcpu, u64 *to);	/* fetch.c */
+const struct lm_insn *lm_insn_quick(struct lm_vcpu *vcpu);
+int lm_insn_keep(struct lm_vcpu *vcpu, unsigned int mode, const struct lm_insn **insn);
 int lm_fetch(struct lm_vcpu *vcpu, u64 linear, void *buf, unsigned int bytes, unsigned int *got);
 
 #endif
