@@ -67,14 +67,15 @@ enum lm_result {
 #define LM_S_EFER	BIT(7)
 #define LM_S_CS		BIT(8)
 #define LM_S_SS		BIT(9)
-#define LM_S_SEGS	BIT(10)	/* DS ES FS GS LDTR TR */
+#define LM_S_SEGS	BIT(10)	/* FS GS LDTR TR */
 #define LM_S_DT		BIT(11)	/* GDTR, IDTR */
 #define LM_S_DR		BIT(12)	/* DR6, DR7 */
 #define LM_S_SYSCALL	BIT(13)	/* STAR … SYSENTER_EIP, KERNEL_GS_BASE */
 #define LM_S_SHADOW	BIT(14)	/* interrupt shadow */
 #define LM_S_PAT	BIT(15)
 #define LM_S_PDPTRS	BIT(16)	/* only where lm_caps.pdptrs; never read back */
-#define LM_S_ALL	GENMASK(16, 0)
+#define LM_S_DATA	BIT(17)	/* DS ES */
+#define LM_S_ALL	GENMASK(17, 0)
 
 enum lm_seg_index { LM_ES, LM_CS, LM_SS, LM_DS, LM_FS, LM_GS, LM_LDTR, LM_TR, LM_SEGS };
 
@@ -468,7 +469,8 @@ LM_STATE_ACCESSORS(dr7, dr7, LM_S_DR)
 
 static __always_inline u32 lm_seg_group(enum lm_seg_index s)
 {
-	return s == LM_CS ? LM_S_CS : s == LM_SS ? LM_S_SS : LM_S_SEGS;
+	return s == LM_CS ? LM_S_CS : s == LM_SS ? LM_S_SS :
+	       s == LM_DS || s == LM_ES ? LM_S_DATA : LM_S_SEGS;
 }
 
 static __always_inline const struct lm_seg *lm_seg(struct lm_vcpu *vcpu, enum lm_seg_index s)

@@ -21,21 +21,23 @@ static u64 lm_hc_kick(struct lm_vcpu *vcpu, u32 apic_id)
 	return 0;
 }
 
-static u64 lm_hypercall(struct lm_vcpu *vcpu, u64 nr, const u64 *a, bool long_mode)
+/* @mask: what of a register counts */
+static u64 lm_hypercall(struct lm_vcpu *vcpu, const u64 *gpr, u64 mask)
 {
-	if (lm_cpl(vcpu))
+	if (unlikely(lm_cpl(vcpu)))
 		return -KVM_EPERM;
-	switch (nr) {
+	switch (gpr[LM_RAX] & mask) {
 	case KVM_HC_VAPIC_POLL_IRQ:
 		return 0;
 	case KVM_HC_KICK_CPU:
 		if (!lm_cpuid_pv(vcpu, KVM_FEATURE_PV_UNHALT))
 			break;
-		return lm_hc_kick(vcpu, a[1]);
+		return lm_hc_kick(vcpu, gpr[LM_RCX]);
 	case KVM_HC_SEND_IPI:
 		if (!vcpu->lapic || !lm_cpuid_pv(vcpu, KVM_FEATURE_PV_SEND_IPI))
 			break;
-		return (s64)lm_lapic_pv_ipi(vcpu, a[0], a[1], a[2], a[3], long_mode);
+		return (s64)lm_lapic_pv_ipi(vcpu, gpr[LM_RBX] & mask, gpr[LM_RCX] & mask,
+					    gpr[LM_RDX] & mask, gpr[LM_RSI] & mask, mask == ~0ull);
 	}
 	return -KVM_ENOSYS;
 }
@@ -47,21 +49,12 @@ static u64 lm_hypercall(struct lm_vcpu *vcpu, u64 nr, const u64 *a, bool long_mo
 int lm_exit_hypercall(struct lm_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->st.gpr;
-	bool long_mode = lm_is_64(vcpu);
-	u64 a[4] = { gpr[LM_RBX], gpr[LM_RCX], gpr[LM_RDX], gpr[LM_RSI] };
-	u64 nr = gpr[LM_RAX];
-	int r, i;
+	int r = lm_skip_insn(vcpu);
+	u64 mask;
 
-	r = lm_skip_insn(vcpu);
-	if (r)
+	if (unlikely(r))
 		return r == LM_AGAIN ? LM_DONE : r;
-	if (!long_mode) {
-		nr = (u32)nr;
-		for (i = 0; i < 4; i++)
-			a[i] = (u32)a[i];
-	}
-	gpr[LM_RAX] = lm_hypercall(vcpu, nr, a, long_mode);
-	if (!long_mode)
-		gpr[LM_RAX] = (u32)gpr[LM_RAX];
+	mask = lm_is_64(vcpu) ? ~0ull : U32_MAX;
+	gpr[LM_RAX] = lm_hypercall(vcpu, gpr, mask) & mask;
 	return LM_DONE;
 }

@@ -448,9 +448,11 @@ static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_
 		return -1;
 	if (!off) {
 		const struct lm_exec_ctx ctx = { .gpr = vcpu->st.gpr, .rip = vcpu->st.rip };
+		u64 la = lm_insn_ea(&ctx, insn);
 
-		if (insn->mode != LM_MODE_64 || insn->seg >= LM_SEG_FS ||
-		    offset_in_page(lm_insn_ea(&ctx, insn)))
+		if (insn->mode != LM_MODE_64 || insn->seg >= LM_SEG_FS)
+			la += lm_seg(vcpu, insn->seg)->base;
+		if (offset_in_page(la))
 			return -1;
 	}
 	e->to_user = false;

@@ -60,7 +60,7 @@ static const struct svm_field svm_state_fields[] = {
 	SVM_S(rip, RIP), SVM_S(gpr[LM_RSP], RSP), SVM_S(rflags, RFLAGS),
 	SVM_S(cr0, CR0), SVM_S(cr2, CR2), SVM_S(cr3, CR3), SVM_S(cr4, CR4), SVM_S(efer, EFER),
 	SVM_S(seg[LM_CS], CS), SVM_S(seg[LM_SS], SS),
-	SVM_S(seg[LM_DS], SEGS), SVM_S(seg[LM_ES], SEGS), SVM_S(seg[LM_FS], SEGS),
+	SVM_S(seg[LM_DS], DATA), SVM_S(seg[LM_ES], DATA), SVM_S(seg[LM_FS], SEGS),
 	SVM_S(seg[LM_GS], SEGS), SVM_S(seg[LM_LDTR], SEGS), SVM_S(seg[LM_TR], SEGS),
 	SVM_S(gdt, DT), SVM_S(idt, DT), SVM_S(dr6, DR), SVM_S(dr7, DR),
 	SVM_S(star, SYSCALL), SVM_S(lstar, SYSCALL), SVM_S(cstar, SYSCALL),

@@ -109,9 +109,11 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 		st->rflags = s->rflags;
 	if (groups & LM_S_CR2)
 		st->cr2 = s->cr2;
-	if (groups & LM_S_SEGS) {
+	if (groups & LM_S_DATA) {
 		svm_get_seg(&st->seg[LM_DS], &s->ds);
 		svm_get_seg(&st->seg[LM_ES], &s->es);
+	}
+	if (groups & LM_S_SEGS) {
 		svm_get_seg(&st->seg[LM_FS], &s->fs);
 		svm_get_seg(&st->seg[LM_GS], &s->gs);
 		svm_get_seg(&st->seg[LM_LDTR], &s->ldtr);
@@ -166,8 +168,6 @@ static void svm_put_vmload(struct lm_vcpu *vcpu, u32 groups)
 
 	svm_save_guest(hw);
 	if (groups & LM_S_SEGS) {
-		svm_put_seg(&s->ds, &st->seg[LM_DS]);
-		svm_put_seg(&s->es, &st->seg[LM_ES]);
 		svm_put_seg(&s->fs, &st->seg[LM_FS]);
 		svm_put_seg(&s->gs, &st->seg[LM_GS]);
 		svm_put_seg(&s->ldtr, &st->seg[LM_LDTR]);
@@ -226,9 +226,13 @@ void lm_svm_put(struct lm_vcpu *vcpu)
 		svm_put_seg(&s->ss, &st->seg[LM_SS]);
 		s->cpl = (st->seg[LM_SS].attr & LM_SEG_DPL) >> LM_SEG_DPL_SHIFT;
 	}
+	if (groups & LM_S_DATA) {
+		svm_put_seg(&s->ds, &st->seg[LM_DS]);
+		svm_put_seg(&s->es, &st->seg[LM_ES]);
+	}
 	if (groups & (LM_S_SEGS | LM_S_SYSCALL))
 		svm_put_vmload(vcpu, groups);
-	if (groups & (LM_S_CS | LM_S_SS | LM_S_SEGS))
+	if (groups & (LM_S_CS | LM_S_SS | LM_S_DATA))
 		hw->clean &= ~SVM_CLEAN_SEG;
 	if (groups & LM_S_DT) {
 		s->gdtr.base = st->gdt.base;

@@ -60,12 +60,12 @@ static void vmx_get_seg(struct lm_seg *s, enum lm_seg_index i)
 		s->attr &= ~LM_SEG_P;
 }
 
-static void vmx_get_segs(struct lm_state *st)
+static void vmx_get_segs(struct lm_state *st, u32 groups)
 {
 	unsigned int i;
 
 	for (i = 0; i < LM_SEGS; i++)
-		if (i != LM_CS && i != LM_SS)
+		if (groups & lm_seg_group(i) & (LM_S_DATA | LM_S_SEGS))
 			vmx_get_seg(&st->seg[i], i);
 }
 
@@ -124,8 +124,8 @@ static void vmx_get(struct lm_vcpu *vcpu, u32 groups)
 		st->cr3 = vmx_read(GUEST_CR3);
 	if (groups & LM_S_CR4)
 		st->cr4 = (st->cr4 & ~hw->cr4_owned) | (vmx_read(GUEST_CR4) & hw->cr4_owned);
-	if (groups & LM_S_SEGS)
-		vmx_get_segs(st);
+	if (groups & (LM_S_DATA | LM_S_SEGS))
+		vmx_get_segs(st, groups);
 	if (groups & LM_S_DT) {
 		st->gdt.base = vmx_read(GUEST_GDTR_BASE);
 		st->gdt.limit = vmx_read(GUEST_GDTR_LIMIT);
@@ -231,12 +231,12 @@ static void vmx_put_shadow(struct lm_vcpu *vcpu)
 	vmx_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
 }
 
-static void vmx_put_segs(const struct lm_state *st)
+static void vmx_put_segs(const struct lm_state *st, u32 groups)
 {
 	unsigned int i;
 
 	for (i = 0; i < LM_SEGS; i++)
-		if (i != LM_CS && i != LM_SS)
+		if (groups & lm_seg_group(i) & (LM_S_DATA | LM_S_SEGS))
 			vmx_put_seg(&st->seg[i], i);
 }
 
@@ -309,8 +309,8 @@ static noinline void vmx_put_rare(struct lm_vcpu *vcpu, u32 groups)
 		vmx_put_seg(&st->seg[LM_CS], LM_CS);
 	if (groups & LM_S_SS)
 		vmx_put_seg(&st->seg[LM_SS], LM_SS);
-	if (groups & LM_S_SEGS)
-		vmx_put_segs(st);
+	if (groups & (LM_S_DATA | LM_S_SEGS))
+		vmx_put_segs(st, groups);
 	if (groups & LM_S_DT) {
 		vmx_write(GUEST_GDTR_BASE, st->gdt.base);
 		vmx_write(GUEST_GDTR_LIMIT, st->gdt.limit);

@@ -385,7 +385,7 @@ int lm_sregs_get(struct lm_vcpu *vcpu, struct kvm_sregs *s)
 	int irq = vcpu->ev.user_irq;
 
 	lm_need_state(vcpu, LM_S_CR0 | LM_S_CR2 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | LM_S_CS |
-		      LM_S_SS | LM_S_SEGS | LM_S_DT);
+		      LM_S_SS | LM_S_DATA | LM_S_SEGS | LM_S_DT);
 	memset(s, 0, sizeof(*s));
 	lm_seg_out(&st->seg[LM_CS], &s->cs);
 	lm_seg_out(&st->seg[LM_DS], &s->ds);
@@ -486,7 +486,7 @@ int lm_sregs_set(struct lm_vcpu *vcpu, const struct kvm_sregs *s)
 	st->cr4 = s->cr4;
 	st->efer = s->efer;
 	lm_mark_state(vcpu, LM_S_CR0 | LM_S_CR2 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | LM_S_CS |
-		      LM_S_SS | LM_S_SEGS | LM_S_DT);
+		      LM_S_SS | LM_S_DATA | LM_S_SEGS | LM_S_DT);
 	lm_write_cr8(vcpu, s->cr8);
 	lm_fpu_xcr0_update(vcpu);
 	lm_pdptrs_changed(vcpu);
