@@ -70,6 +70,7 @@ struct guest_info {
 	uint32_t no_xsave;
 	uint32_t vendor;	/* host's: 'A' or 'I' */
 	uint32_t tsc_khz;	/* as the vCPU reports it */
+	uint32_t host_tsc;	/* 1: the host trusts its own TSC */
 };
 
 /* struct hostcall: op, up to 6 arguments, answer (negative: -errno) */

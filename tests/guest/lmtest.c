@@ -112,6 +112,22 @@ static int watch_hang(struct vm *vm)
 	return VERDICT_PASS;
 }
 
+/* Linux takes its time from the TSC only while it is stable. */
+static int host_trusts_tsc(void)
+{
+	static const char file[] =
+		"/sys/devices/system/clocksource/clocksource0/current_clocksource";
+	char name[16] = "";
+	FILE *f = fopen(file, "r");
+
+	if (f) {
+		if (!fgets(name, sizeof(name), f))
+			name[0] = '\0';
+		fclose(f);
+	}
+	return !strncmp(name, "tsc", 3);	/* or tsc-early */
+}
+
 static int run_case(const struct image *im, const struct image_case *c)
 {
 	static struct vm vm;
@@ -129,6 +145,7 @@ static int run_case(const struct image *im, const struct image_case *c)
 	info->no_xsave = no_xsave;
 	__cpuid(0, regs[0], regs[1], regs[2], regs[3]);
 	info->vendor = regs[1] == 0x756e6547 ? 'I' : 'A';
+	info->host_tsc = host_trusts_tsc();
 	info->tsc_khz = ioctl(vm.vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
 	if ((int)info->tsc_khz <= 0) {
 		say("GET_TSC_KHZ: %d; ", (int)info->tsc_khz);

@@ -281,6 +281,9 @@ GUEST(kvmclock_smp, 0, 2)
 	start_aps(clock_cpu);
 	clock_cpu(0);
 	CHECK(wait_for(&turn, 600, 5000));
+	/* the host's own choice of a clock says whether the TSC can be trusted */
+	CHECK_EQ(ti[0].flags & 1, INFO->host_tsc);
+	CHECK_EQ(ti[1].flags & 1, INFO->host_tsc);
 	/* with the stable bit it is monotonic across vCPUs as it is */
 	if ((ti[0].flags & ti[1].flags & 1))
 		CHECK_EQ(worst, 0);
