@@ -235,6 +235,8 @@ GUEST(kvmclock, 0, 1)
 	HC(HC_HLT_COUNT);
 	CHECK(ti[0].version != 0);
 	CHECK(ti[0].mul != 0);
+	/* the host's own choice of a clock says whether the TSC can be trusted */
+	CHECK_EQ(ti[0].flags & 1, INFO->host_tsc);
 	b = 0;
 	for (i = 0; i < 2000; i++) {
 		a = pv_ns(&ti[0]);
@@ -281,7 +283,6 @@ GUEST(kvmclock_smp, 0, 2)
 	start_aps(clock_cpu);
 	clock_cpu(0);
 	CHECK(wait_for(&turn, 600, 5000));
-	/* the host's own choice of a clock says whether the TSC can be trusted */
 	CHECK_EQ(ti[0].flags & 1, INFO->host_tsc);
 	CHECK_EQ(ti[1].flags & 1, INFO->host_tsc);
 	/* with the stable bit it is monotonic across vCPUs as it is */
