@@ -3,6 +3,7 @@
  * What this CPU's VMX offers, turning it on and off on one CPU, and which VMCS is
  * active where.
  */
+#include <linux/cpu.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/moduleparam.h>
@@ -104,14 +105,15 @@ static int vmx_read_ctl(const struct vmx_ctl *c, u64 basic)
  */
 static int vmx_require(u64 basic)
 {
-	u32 must, may;
+	u64 ctls;
+	u32 may = 0;
 
-	rdmsr(basic & VMX_BASIC_TRUE ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
-	      MSR_IA32_VMX_PROCBASED_CTLS, must, may);
-	if (may & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-		rdmsr(MSR_IA32_VMX_PROCBASED_CTLS2, must, may);
-	else
-		may = 0;
+	rdmsrl(basic & VMX_BASIC_TRUE ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
+	       MSR_IA32_VMX_PROCBASED_CTLS, ctls);
+	if ((ctls >> 32) & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS) {
+		rdmsrl(MSR_IA32_VMX_PROCBASED_CTLS2, ctls);
+		may = ctls >> 32;	/* what may be 1 */
+	}
 	if (!(may & SECONDARY_EXEC_ENABLE_EPT)) {
 		pr_err("this CPU's VMX lacks EPT, which Lamina requires: a newer CPU is needed, or ept=1 in the outer hypervisor\n");
 		return -EOPNOTSUPP;
@@ -204,10 +206,14 @@ static int vmx_probe(void)
 	return 0;
 }
 
-/* Guests read what the L1 data cache holds: empty it before entries, as the kernel's choice is. */
+/*
+ * Guests read what the L1 data cache holds: empty it before entries, unless all
+ * mitigations are off.  The kernel's choice for this one alone (l1tf=) is told to
+ * KVM only.
+ */
 static void vmx_setup_l1tf(void)
 {
-	if (!boot_cpu_has_bug(X86_BUG_L1TF) || l1tf_mitigation == L1TF_MITIGATION_OFF)
+	if (!boot_cpu_has_bug(X86_BUG_L1TF) || cpu_mitigations_off())
 		return;
 	if (boot_cpu_has(X86_FEATURE_FLUSH_L1D))
 		static_branch_enable(&lm_vmx_l1d);
