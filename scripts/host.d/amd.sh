@@ -3,7 +3,7 @@
 # the command that runs it.
 # shellcheck shell=sh disable=SC2086,SC2154 # several words; variables of host
 
-qemu=$("$top/scripts/get-emulator" qemu) || die 'no emulator'
+qemu=$("$top/scripts/get-emulator" qemu) || exit 105
 accel=${icount:+"tcg -icount shift=0,sleep=off"}
 # Ctrl-] is QEMU's escape, since the tool in the machine uses Ctrl-A itself.
 set -- $qemu -machine q35 -accel ${accel:-tcg,thread=multi} \

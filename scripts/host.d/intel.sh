@@ -15,7 +15,7 @@ case $bochs:$smp in
 2.7:*) die 'Bochs 2.7 runs one CPU only; --bochs 3.0 runs more' ;;
 *) die "--bochs is 2.7 or 3.0, not $bochs" ;;
 esac
-emulator=$("$top/scripts/get-emulator" "bochs-$bochs") || die 'no emulator'
+emulator=$("$top/scripts/get-emulator" "bochs-$bochs") || exit 105
 
 case $mem in
 *[!0-9]*G|*[!0-9]*M|*[!0-9GM]*|'') die "--mem $mem: not a size such as 1G or 1536M" ;;

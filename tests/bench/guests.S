@@ -7,7 +7,7 @@
  * readings are at 0x600 and 0x608 and the blob writes to port 0xf4.
  */
 	.macro begin name
-	.balign 16
+	.balign 16, 0x90
 \name:
 	mov	%edi, %ebp
 	movw	$2, 0x610
@@ -105,6 +105,72 @@
 	mov	%rax, %cr0
 	end	cr064
 
+	/*
+	 * Interrupts, in 64-bit mode only: the client makes vector 0x40 lead to the
+	 * handler, 16 bytes from the start of the blob.
+	 */
+	.macro handler name
+	.balign 16
+\name:
+	jmp	1f
+	.balign 16
+	push	%rax
+	push	%rcx
+	push	%rdx
+	movl	$1, 0x620
+	write_msr 0x80b, 0		/* EOI */
+	pop	%rdx
+	pop	%rcx
+	pop	%rax
+	iretq
+1:	mov	$0x1b, %ecx		/* APIC_BASE: x2APIC */
+	rdmsr
+	or	$0xc00, %eax
+	wrmsr
+	write_msr 0x80f, 0x1ff		/* SVR: on */
+	.endm
+
+	.macro write_msr msr, low, high=0
+	mov	$\msr, %ecx
+	mov	$\low, %eax
+	mov	$\high, %edx
+	wrmsr
+	.endm
+
+	handler	deadline64
+	write_msr 0x832, 0x40040	/* LVTT: TSC deadline, vector 0x40 */
+	sti
+	begin	deadline
+	movl	$0, 0x620
+	rdtsc
+	add	$20000, %eax
+	adc	$0, %edx
+	mov	$0x6e0, %ecx		/* TSC_DEADLINE */
+	wrmsr
+1:	cmpl	$0, 0x620
+	je	1b
+	end	deadline
+
+	/* Two vCPUs with their ids in R8D: the first sends to the second, which answers. */
+	handler	ipi64
+	test	%r8d, %r8d
+	jz	2f
+	movl	$1, 0x628		/* the second is ready */
+1:	sti
+	hlt
+	cli
+	write_msr 0x830, 0x40		/* ICR: fixed, vector 0x40, to 0 */
+	jmp	1b
+2:	pause
+	cmpl	$0, 0x628
+	je	2b
+	begin	ipi
+	write_msr 0x830, 0x40, 1
+	sti
+	hlt
+	cli
+	end	ipi
+
 	/* the table: name, then start and end for each width */
 	.macro row n
 	.quad	91f, \n\()16, \n\()16_end, \n\()64, \n\()64_end
@@ -119,7 +185,14 @@ bench_loops:
 	.irp	n, nothing, cpuid, hypercall, rdmsr_pat, rdmsr_apicbase, wrmsr_mtrr, out, store, store_zero, load, touch, hlt, cr0
 	row	\n
 	.endr
+	.quad	deadline_name, 0, 0, deadline64, deadline_end
+	.quad	ipi_name, 0, 0, ipi64, ipi_end
 bench_loops_end:
+	.section .rodata.str, "a"
+deadline_name:
+	.asciz	"deadline"
+ipi_name:
+	.asciz	"ipi"
 
 	/* a Linux guest's /init: tells the client that it has come so far */
 	.section .rodata

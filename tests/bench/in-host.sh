@@ -24,7 +24,7 @@ peer() {
 ours() {
 	$B/lmbench | say lamina
 	$B/lmbench --linux /guest/vmlinux | say lamina
-	if [ -x /bin/lamina ]; then
+	if [ -x $B/qemu ]; then
 		$B/lmbench --exec boot -- /bin/lamina run --mem 256M --kernel /guest/vmlinuz \
 			--initrd /tmp/bench.initrd --append 'console=ttyS0 quiet panic=-1' | say lamina
 	fi
@@ -35,14 +35,15 @@ case $(cat /sys/class/dmi/id/product_version 2>/dev/null) in
 esac
 $B/lmbench --initrd /tmp/bench.initrd
 echo "= info kernel - $(uname -r)"
-echo "= info qemu - $(cat /sys/class/dmi/id/product_version)"
+machine=$(cat /sys/class/dmi/id/product_version 2>/dev/null)
+echo "= info machine - ${machine:-Bochs}"
 echo "= info guest-cpu - $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo)"
 case $1 in
 kvm|both) peer ;;
 esac
 case $1 in
 lamina|both)
-	rmmod kvm_amd kvm 2>/dev/null
+	rmmod "kvm_$LAMINA_HOST" kvm 2>/dev/null
 	[ -d /sys/module/lamina ] || insmod /lib/lamina.ko || exit 1
 	ours
 	rmmod lamina

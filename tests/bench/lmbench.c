@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -67,10 +69,27 @@ void add_slot(struct vm *vm, int slot, uint64_t gpa, size_t size, void *p, int f
 	xioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &m, "SET_USER_MEMORY_REGION");
 }
 
+/* What is supported, the hypervisor bit, and more of leaf 1's ECX. */
+static void set_cpuid(struct vm *vm, int vcpu, uint32_t ecx)
+{
+	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + 256 * sizeof(c->entries[0]));
+
+	c->nent = 256;
+	xioctl(vm->sys, KVM_GET_SUPPORTED_CPUID, c, "GET_SUPPORTED_CPUID");
+	for (unsigned int i = 0; i < c->nent; i++)
+		if (c->entries[i].function == 1) {
+			c->entries[i].ecx |= 1u << 31 | ecx;
+			/* QEMU 7.2 cannot intercept XSETBV */
+			if (getenv("LMBENCH_NO_XSAVE"))
+				c->entries[i].ecx &= ~(7u << 26 | 1u << 12 | 1u << 29);
+		}
+	xioctl(vcpu, KVM_SET_CPUID2, c, "SET_CPUID2");
+	free(c);
+}
+
 void vm_open(struct vm *vm, bool irqchip, size_t ram)
 {
 	struct kvm_pit_config pit = { 0 };
-	struct kvm_cpuid2 *c;
 	int size;
 
 	vm->sys = open(device, O_RDWR | O_CLOEXEC);
@@ -90,18 +109,7 @@ void vm_open(struct vm *vm, bool irqchip, size_t ram)
 	vm->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu, 0);
 	if (vm->run == MAP_FAILED)
 		die("mmap of the vCPU");
-	c = calloc(1, sizeof(*c) + 256 * sizeof(c->entries[0]));
-	c->nent = 256;
-	xioctl(vm->sys, KVM_GET_SUPPORTED_CPUID, c, "GET_SUPPORTED_CPUID");
-	for (unsigned int i = 0; i < c->nent; i++)
-		if (c->entries[i].function == 1) {
-			c->entries[i].ecx |= 1u << 31;
-			/* QEMU 7.2 cannot intercept XSETBV */
-			if (getenv("LMBENCH_NO_XSAVE"))
-				c->entries[i].ecx &= ~(7u << 26 | 1u << 12 | 1u << 29);
-		}
-	xioctl(vm->vcpu, KVM_SET_CPUID2, c, "SET_CPUID2");
-	free(c);
+	set_cpuid(vm, vm->vcpu, 0);
 }
 
 static void seg(struct kvm_segment *s, int bits, int sel, int type)
@@ -215,6 +223,16 @@ static const struct loop_row *find_loop(const char *name)
 	return NULL;
 }
 
+/* VMMCALL is VMCALL on Intel. */
+static void fix_hypercall(uint8_t *code, size_t len)
+{
+	static const uint8_t vmmcall[] = { 0x0f, 0x01, 0xd9 };
+	uint8_t *p = memmem(code, len, vmmcall, sizeof(vmmcall));
+
+	if (p && __builtin_cpu_is("intel"))
+		p[2] = 0xc1;
+}
+
 static double run_path(const struct path *p, int bits)
 {
 	const struct loop_row *l = find_loop(p->loop);
@@ -241,6 +259,7 @@ static double run_path(const struct path *p, int bits)
 		add_slot(&vm, 1, p->arg, pages, mem, 0);
 	}
 	memcpy(vm.ram + 0x1000, code, len);
+	fix_hypercall(vm.ram + 0x1000, len);
 	set_mode(&vm, bits);
 	xioctl(vm.vcpu, KVM_SET_REGS, &regs, "SET_REGS");
 	run_to_end(&vm);
@@ -267,6 +286,94 @@ static void print(const char *name, const char *mode, double v)
 	fflush(stdout);
 }
 
+/* x2APIC and TSC deadline; vector 0x40 leads to the handler of the blob. */
+static void set_interrupts(struct vm *vm, const struct loop_row *l)
+{
+	uint64_t *gdt = (uint64_t *)(vm->ram + 0x2000);
+	uint32_t *gate = (uint32_t *)(vm->ram + 0x3000 + 0x40 * 16);
+	struct kvm_sregs s;
+
+	memcpy(vm->ram + 0x1000, l->code64, l->end64 - l->code64);
+	gdt[1] = 0x00af9b000000ffff;
+	gdt[2] = 0x00cf93000000ffff;
+	gate[0] = 8 << 16 | (0x1000 + 16);
+	gate[1] = 0x8e00;
+	set_cpuid(vm, vm->vcpu, 1u << 21 | 1u << 24);
+	set_mode(vm, 64);
+	xioctl(vm->vcpu, KVM_GET_SREGS, &s, "GET_SREGS");
+	s.gdt.base = 0x2000;
+	s.gdt.limit = 23;
+	s.idt.base = 0x3000;
+	s.idt.limit = 0x41 * 16 - 1;
+	xioctl(vm->vcpu, KVM_SET_SREGS, &s, "SET_SREGS");
+}
+
+static double deadline_path(unsigned int count)
+{
+	const struct loop_row *l = find_loop("deadline");
+	struct kvm_regs regs = { .rip = 0x1000, .rflags = 2, .rdi = count, .rsp = 0x9000 };
+	struct vm vm;
+	uint64_t t[2];
+
+	vm_open(&vm, true, 1 << 20);
+	set_interrupts(&vm, l);
+	xioctl(vm.vcpu, KVM_SET_REGS, &regs, "SET_REGS");
+	run_to_end(&vm);
+	memcpy(t, vm.ram + 0x600, sizeof(t));
+	vm_close(&vm);
+	return (double)(t[1] - t[0]) / count - 20000;
+}
+
+static void *answer(void *vcpu)
+{
+	while (!ioctl(*(int *)vcpu, KVM_RUN, 0))
+		;
+	return NULL;
+}
+
+static void wake(int sig)
+{
+	(void)sig;
+}
+
+static double ipi_path(unsigned int count)
+{
+	const struct loop_row *l = find_loop("ipi");
+	struct kvm_regs regs = { .rip = 0x1000, .rflags = 2, .rdi = count, .rsp = 0x9000 };
+	struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
+	struct sigaction sa = { .sa_handler = wake };
+	struct kvm_run *second_run;
+	struct vm vm, second;
+	pthread_t thread;
+	uint64_t t[2];
+
+	vm_open(&vm, true, 1 << 20);
+	second = vm;
+	second.vcpu = xioctl(vm.fd, KVM_CREATE_VCPU, (void *)1, "CREATE_VCPU");
+	second_run = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, second.vcpu, 0);
+	if (second_run == MAP_FAILED)
+		die("mmap of the vCPU");
+	set_interrupts(&vm, l);
+	set_interrupts(&second, l);
+	xioctl(vm.vcpu, KVM_SET_REGS, &regs, "SET_REGS");
+	regs.r8 = 1;
+	regs.rsp = 0xa000;
+	xioctl(second.vcpu, KVM_SET_REGS, &regs, "SET_REGS");
+	xioctl(second.vcpu, KVM_SET_MP_STATE, &runnable, "SET_MP_STATE");
+	sigaction(SIGUSR1, &sa, NULL);
+	if (pthread_create(&thread, NULL, answer, &second.vcpu))
+		die("pthread_create");
+	run_to_end(&vm);
+	second_run->immediate_exit = 1;
+	pthread_kill(thread, SIGUSR1);
+	pthread_join(thread, NULL);
+	memcpy(t, vm.ram + 0x600, sizeof(t));
+	munmap(second_run, 4096);
+	close(second.vcpu);
+	vm_close(&vm);
+	return (double)(t[1] - t[0]) / count;
+}
+
 static void guest_paths(void)
 {
 	double base[2] = { 0, 0 };
@@ -285,6 +392,10 @@ static void guest_paths(void)
 			else
 				print(paths[i].name, m ? "64" : "real", v - base[m]);
 		}
+	if (!only || !strcmp(only, "tsc-deadline"))
+		print("tsc-deadline", "64", deadline_path(1000) - base[1]);
+	if (!only || !strcmp(only, "ipi"))
+		print("ipi", "64", ipi_path(1000) - base[1]);
 }
 
 /* What the client itself asks for. */
