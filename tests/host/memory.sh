@@ -6,7 +6,7 @@
 # host: --smp 2 --mem 1536M --guest-kernel
 # add: tests/linux.sh
 # add: tests/linux/build/lmwork
-# kernel: default debug
+# on: amd debug
 # timeout: 400
 
 . tests/lib.sh
