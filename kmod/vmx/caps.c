@@ -127,6 +127,7 @@ static int vmx_require(u64 basic)
 
 static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 {
+	bool pmu = boot_cpu_has(X86_FEATURE_ARCH_PERFMON);
 	const struct vmx_ctl ctls[] = {
 		{ "pin-based", MSR_IA32_VMX_PINBASED_CTLS, MSR_IA32_VMX_TRUE_PINBASED_CTLS,
 		  PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS,
@@ -149,11 +150,11 @@ static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 		{ "exit", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
 		  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |
 		  VM_EXIT_LOAD_IA32_PAT | VM_EXIT_LOAD_IA32_EFER,
-		  0, &v->exit },
+		  pmu ? VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL : 0, &v->exit },
 		{ "entry", MSR_IA32_VMX_ENTRY_CTLS, MSR_IA32_VMX_TRUE_ENTRY_CTLS,
 		  VM_ENTRY_IA32E_MODE | VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_PAT |
 		  VM_ENTRY_LOAD_IA32_EFER,
-		  0, &v->entry },
+		  pmu ? VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL : 0, &v->entry },
 	};
 	unsigned int i;
 	int r;
@@ -162,6 +163,13 @@ static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 		r = vmx_read_ctl(&ctls[i], basic);
 		if (r)
 			return r;
+	}
+	/* Both, or lists. */
+	v->perf_ctrl = (v->exit & VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL) &&
+		       (v->entry & VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL);
+	if (!v->perf_ctrl) {
+		v->exit &= ~VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL;
+		v->entry &= ~VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
 	}
 	if (v->proc & (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING)) {
 		pr_err("this CPU's VMX cannot let guests own CR3, which Lamina requires\n");

@@ -10,6 +10,7 @@
 #include <asm/desc.h>
 #include <asm/fsgsbase.h>
 #include <asm/msr.h>
+#include <asm/perf_event.h>
 #include <asm/segment.h>
 #include <asm/special_insns.h>
 
@@ -44,6 +45,49 @@ void lm_vmx_host_cpu(struct lm_hw *hw)
 	vmx_write(HOST_GS_BASE, val);
 }
 
+/* One entry of an MSR-load list (25.7.2, table 25-15). */
+static void vmx_msr_list(struct vmx_msr_entry *e, u32 msr, u64 val)
+{
+	e->index = msr;
+	e->reserved = 0;
+	e->value = val;
+}
+
+/*
+ * The host's performance counters: those that are not to count guests stop, and so
+ * does PEBS, which would write its records through the guest's page table.  perf
+ * says what the MSRs are to hold on either side.
+ */
+static void vmx_host_perf(struct lm_hw *hw)
+{
+	struct perf_guest_switch_msr *m;
+	unsigned int lists = 0;
+	int i, nr = 0;
+
+	m = perf_guest_get_msrs(&nr, NULL);
+	for (i = 0; m && i < nr; i++) {
+		if (m[i].msr == MSR_CORE_PERF_GLOBAL_CTRL && lm_vmx_caps.perf_ctrl) {
+			if (hw->perf_host != m[i].host) {
+				hw->perf_host = m[i].host;
+				vmx_write(HOST_IA32_PERF_GLOBAL_CTRL, m[i].host);
+			}
+			if (hw->perf_guest != m[i].guest) {
+				hw->perf_guest = m[i].guest;
+				vmx_write(GUEST_IA32_PERF_GLOBAL_CTRL, m[i].guest);
+			}
+		} else if (m[i].host != m[i].guest && lists < VMX_PERF_MSRS) {
+			vmx_msr_list(&hw->msr_lists->guest[lists], m[i].msr, m[i].guest);
+			vmx_msr_list(&hw->msr_lists->host[lists], m[i].msr, m[i].host);
+			lists++;
+		}
+	}
+	if (unlikely(lists != hw->nr_msrs)) {
+		hw->nr_msrs = lists;
+		vmx_write(VM_ENTRY_MSR_LOAD_COUNT, lists);
+		vmx_write(VM_EXIT_MSR_LOAD_COUNT, lists);
+	}
+}
+
 /**
  * lm_vmx_host_refresh - what an interrupt handler may change too
  * @hw: its VMCS is current
@@ -66,6 +110,8 @@ void lm_vmx_host_refresh(struct lm_hw *hw)
 	if (unlikely(ldt))
 		hw->ldt = ldt;
 	rdmsrl(MSR_IA32_DEBUGCTLMSR, hw->host_debugctl);
+	if (hw->msr_lists)
+		vmx_host_perf(hw);
 }
 
 /**

@@ -61,6 +61,11 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 	hw->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	if (!hw->msr_bitmap)
 		goto free_vmcs;
+	if (boot_cpu_has(X86_FEATURE_ARCH_PERFMON)) {
+		hw->msr_lists = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!hw->msr_lists)
+			goto free_bitmap;
+	}
 	memset(hw->msr_bitmap, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(vmx_direct_msrs); i++)
 		vmx_msr_direct(hw->msr_bitmap, vmx_direct_msrs[i]);
@@ -74,6 +79,8 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 	vcpu->hw = hw;
 	return 0;
 
+free_bitmap:
+	free_page((unsigned long)hw->msr_bitmap);
 free_vmcs:
 	free_page((unsigned long)hw->vmcs);
 free_hw:
@@ -88,6 +95,7 @@ void lm_vmx_vcpu_free(struct lm_vcpu *vcpu)
 	if (!hw)
 		return;
 	lm_vmx_leave_cpu(vcpu);
+	free_page((unsigned long)hw->msr_lists);
 	free_page((unsigned long)hw->msr_bitmap);
 	free_page((unsigned long)hw->vmcs);
 	kfree(hw);
@@ -140,6 +148,15 @@ static void vmx_init(struct lm_vcpu *vcpu)
 	vmx_write(VM_EXIT_MSR_STORE_COUNT, 0);
 	vmx_write(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmx_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	if (hw->msr_lists) {
+		hw->nr_msrs = 0;
+		vmx_write(VM_ENTRY_MSR_LOAD_ADDR, virt_to_phys(hw->msr_lists->guest));
+		vmx_write(VM_EXIT_MSR_LOAD_ADDR, virt_to_phys(hw->msr_lists->host));
+	}
+	if (lm_vmx_caps.perf_ctrl) {
+		vmx_write(HOST_IA32_PERF_GLOBAL_CTRL, hw->perf_host);
+		vmx_write(GUEST_IA32_PERF_GLOBAL_CTRL, hw->perf_guest);
+	}
 	vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vmx_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmx_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
@@ -156,7 +173,8 @@ static void vmx_init(struct lm_vcpu *vcpu)
 	vmx_write(GUEST_IA32_DEBUGCTL, 0);
 	vmx_write(GUEST_ACTIVITY_STATE, 0);
 	vmx_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
-	vcpu->dirty = LM_S_ALL & ~LM_S_PDPTRS;
+	lm_vmx_host_refresh(hw);	/* the lists' lengths, which were void */
+	vcpu->dirty |= LM_S_ALL & ~LM_S_PDPTRS;
 }
 
 /**

@@ -81,6 +81,14 @@ static __always_inline bool vmx_invvpid(u64 type, u16 vpid)
 	return failed;
 }
 
+/* MSRs that a VMCS loads at entries and exits, aligned to 16 bytes (25.7.2, 25.8.2). */
+#define VMX_PERF_MSRS	16
+
+struct vmx_msr_lists {
+	struct vmx_msr_entry guest[VMX_PERF_MSRS];
+	struct vmx_msr_entry host[VMX_PERF_MSRS];
+};
+
 /* What update(), tsc() and the first load leave for the next entry to write. */
 #define VMX_TODO_INIT	BIT(0)
 #define VMX_TODO_UPDATE	BIT(1)
@@ -101,6 +109,8 @@ static __always_inline bool vmx_invvpid(u64 type, u16 vpid)
  * @msr_bitmap: MSRs without an exit, one page
  * @x2apic: the bitmap lets MSRs of the x2APIC through
  * @tpr_threshold, @eoi_exit: what these fields hold
+ * @msr_lists: MSRs of the host's counters, NULL on a host without; @nr_msrs are loaded
+ * @perf_host, @perf_guest: what the PERF_GLOBAL_CTRL fields hold
  * @host_rsp, @host_cr3, @host_cr4, @host_fs_base: what HOST_* hold
  * @host_debugctl: the host's, which an exit clears
  * @host_kernel_gs: the host's MSR while the guest's is in the CPU
@@ -126,6 +136,9 @@ struct lm_hw {
 	bool x2apic;
 	u32 tpr_threshold;
 	u64 eoi_exit[4];
+	struct vmx_msr_lists *msr_lists;
+	u32 nr_msrs;
+	u64 perf_host, perf_guest;
 	u64 host_rsp, host_cr3, host_cr4, host_fs_base;
 	u64 host_debugctl, host_kernel_gs, host_star, host_lstar, host_sfmask;
 	u16 ds, es, fs, gs, ldt;
@@ -138,6 +151,7 @@ struct lm_hw {
  * @ept: IA32_VMX_EPT_VPID_CAP
  * @revision: of VMCS regions
  * @vpid: tags are used
+ * @perf_ctrl: PERF_GLOBAL_CTRL is loaded at entries and exits
  * @ept_ad: the CPU sets accessed and dirty bits of the nested table
  */
 struct vmx_caps {
@@ -145,7 +159,7 @@ struct vmx_caps {
 	u64 cr0_fixed, cr4_fixed;
 	u64 ept;
 	u32 revision;
-	bool vpid, ept_ad;
+	bool vpid, ept_ad, perf_ctrl;
 };
 
 extern struct vmx_caps lm_vmx_caps;
