@@ -456,11 +456,10 @@ static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_
 			return -1;
 	}
 	e->to_user = false;
-	if (write) {
+	if (write)
 		v = lm_exec_mov_source(vcpu->st.gpr, insn);
-	} else if (unlikely(insn->reg == LM_RSP)) {
+	else if (unlikely(insn->reg == LM_RSP))
 		return -1;
-	}
 	r = lm_io_single(vcpu, e->npf.gpa, &v, bytes, write);
 	if (unlikely(r))
 		return r;

@@ -25,6 +25,7 @@ ours() {
 	$B/lmbench | say lamina
 	$B/lmbench --linux /guest/vmlinux | say lamina
 	if [ -x $B/qemu ]; then
+		sh $B/memory.sh
 		$B/lmbench --exec boot -- /bin/lamina run --mem 256M --kernel /guest/vmlinuz \
 			--initrd /tmp/bench.initrd --append 'console=ttyS0 quiet panic=-1' | say lamina
 	fi
