@@ -396,11 +396,6 @@ void lm_vmx_cpu_off(void)
 	lm_cr4_clear(X86_CR4_VMXE);
 }
 
-struct lm_tag_pool *lm_vmx_tags(void)
-{
-	return this_cpu_ptr(&vmx_cpus.tags);
-}
-
 void lm_vmx_reload_gdt(void)
 {
 	native_load_gdt(this_cpu_ptr(&vmx_cpus.gdt));
@@ -429,6 +424,7 @@ void lm_vmx_use(struct lm_hw *hw)
 	if (hw->cpu >= 0)
 		return;
 	hw->cpu = smp_processor_id();
+	hw->tags = &c->tags;
 	list_add(&hw->node, &c->active);
 	lm_vmx_host_cpu(hw);
 }

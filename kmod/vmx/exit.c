@@ -305,7 +305,7 @@ static noinline void vmx_flush_slow(struct lm_vcpu *vcpu, enum lm_flush_how how)
 
 static __always_inline void vmx_flush(struct lm_vcpu *vcpu)
 {
-	enum lm_flush_how how = lm_flush_decide(vcpu, lm_vmx_tags(), true);
+	enum lm_flush_how how = lm_flush_decide(vcpu, vcpu->hw->tags, true);
 
 	if (unlikely(how != LM_FLUSH_NONE || vcpu->hw->vpid != vcpu->flush.asid))
 		vmx_flush_slow(vcpu, how);
@@ -346,16 +346,18 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct lm_exit *e = &vcpu->exit;
-	u64 event = vcpu->inject;
+	u64 event = 0;
 	bool failed;
 	u32 reason;
 	u8 plain;
 
 	if (vcpu->dirty | hw->todo)
 		lm_vmx_put(vcpu);
-	if (unlikely(vcpu->entry_work))
+	if (unlikely(vcpu->entry_work)) {
+		event = vcpu->inject;
 		vmx_entry_work(vcpu);
-	vcpu->inject = 0;
+		vcpu->inject = 0;
+	}
 	vmx_flush(vcpu);
 	if (unlikely(vcpu->st.cr2 != native_read_cr2()))
 		native_write_cr2(vcpu->st.cr2);
@@ -369,7 +371,9 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	lm_guest_exit(vcpu);
 
 	vcpu->st.cr2 = native_read_cr2();
-	lm_vmx_host_exited(hw);
+	/* The exit cleared it (28.5.1): the host's own tracing goes on. */
+	if (unlikely(hw->host_debugctl))
+		wrmsrl(MSR_IA32_DEBUGCTLMSR, hw->host_debugctl);
 	e->nr_bytes = 0;
 	e->insn_len = 0;
 	vcpu->valid = LM_S_CR2 | LM_S_EFER | LM_S_PAT | LM_S_PDPTRS;

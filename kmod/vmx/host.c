@@ -162,10 +162,3 @@ void lm_vmx_host_unload(struct lm_hw *hw)
 		load_gs_index(hw->gs);
 	wrmsrl(MSR_KERNEL_GS_BASE, hw->host_kernel_gs);
 }
-
-/* An exit clears IA32_DEBUGCTL (28.5.1): the host's own tracing goes on. */
-void lm_vmx_host_exited(struct lm_hw *hw)
-{
-	if (unlikely(hw->host_debugctl))
-		wrmsrl(MSR_IA32_DEBUGCTLMSR, hw->host_debugctl);
-}

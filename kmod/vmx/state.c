@@ -100,24 +100,14 @@ static void vmx_get_dr(struct lm_vcpu *vcpu)
 	}
 }
 
-/* The VMCS is current. */
-static void vmx_get(struct lm_vcpu *vcpu, u32 groups)
+#define VMX_S_USUAL	(LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW)
+#define VMX_S_MODE	(LM_S_RSP | LM_S_CS | LM_S_SS)
+
+static noinline void vmx_get_rare(struct lm_vcpu *vcpu, u32 groups)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct lm_state *st = &vcpu->st;
 
-	if (groups & LM_S_RIP)
-		st->rip = vmx_read(GUEST_RIP);
-	if (groups & LM_S_RFLAGS)
-		st->rflags = vmx_read(GUEST_RFLAGS);
-	if (groups & LM_S_SHADOW)
-		vmx_get_shadow(vcpu);
-	if (groups & LM_S_RSP)
-		st->gpr[LM_RSP] = vmx_read(GUEST_RSP);
-	if (groups & LM_S_CS)
-		vmx_get_seg(&st->seg[LM_CS], LM_CS);
-	if (groups & LM_S_SS)
-		vmx_get_seg(&st->seg[LM_SS], LM_SS);
 	if (groups & LM_S_CR0)
 		st->cr0 = (st->cr0 & ~CR0_OWNED) | (vmx_read(GUEST_CR0) & CR0_OWNED);
 	if (groups & LM_S_CR3)
@@ -136,7 +126,30 @@ static void vmx_get(struct lm_vcpu *vcpu, u32 groups)
 		vmx_get_dr(vcpu);
 	if (groups & LM_S_SYSCALL)
 		vmx_get_syscall(vcpu);
+}
+
+/* The VMCS is current.  What an instruction's end needs comes first. */
+static __always_inline void vmx_get(struct lm_vcpu *vcpu, u32 groups)
+{
+	struct lm_state *st = &vcpu->st;
+
 	vcpu->valid |= groups;
+	if (groups & LM_S_RIP)
+		st->rip = vmx_read(GUEST_RIP);
+	if (groups & LM_S_RFLAGS)
+		st->rflags = vmx_read(GUEST_RFLAGS);
+	if (groups & LM_S_SHADOW)
+		vmx_get_shadow(vcpu);
+	if (!(groups & ~VMX_S_USUAL))
+		return;
+	if (groups & LM_S_RSP)
+		st->gpr[LM_RSP] = vmx_read(GUEST_RSP);
+	if (groups & LM_S_CS)
+		vmx_get_seg(&st->seg[LM_CS], LM_CS);
+	if (groups & LM_S_SS)
+		vmx_get_seg(&st->seg[LM_SS], LM_SS);
+	if (groups & ~(VMX_S_USUAL | VMX_S_MODE))
+		vmx_get_rare(vcpu, groups);
 }
 
 /*

@@ -13,6 +13,7 @@
 #include <asm/asm.h>
 #include <asm/vmx.h>
 
+struct lm_tag_pool;
 struct lm_vcpu;
 
 /* The region's header (25.2); the rest is the CPU's. */
@@ -104,6 +105,7 @@ struct vmx_msr_lists {
  * @todo: VMX_TODO_*
  * @pin, @proc, @proc2, @entry, @exceptions: what these fields of the VMCS hold
  * @vpid: likewise
+ * @tags: those of @cpu
  * @eptp: the root of the nested table as EPT_POINTER takes it
  * @cr4_owned: bits of CR4 that the guest changes without an exit
  * @msr_bitmap: MSRs without an exit, one page
@@ -130,6 +132,7 @@ struct lm_hw {
 	u32 todo;
 	u32 pin, proc, proc2, entry, exceptions;
 	u32 vpid;
+	struct lm_tag_pool *tags;
 	u64 eptp;
 	u64 cr4_owned;
 	u8 *msr_bitmap;
@@ -171,7 +174,6 @@ int lm_vmx_setup(void);
 void lm_vmx_teardown(void);
 int lm_vmx_cpu_on(void);
 void lm_vmx_cpu_off(void);
-struct lm_tag_pool *lm_vmx_tags(void);
 void lm_vmx_use(struct lm_hw *hw);
 void lm_vmx_clear(struct lm_hw *hw);
 void lm_vmx_leave_cpu(struct lm_vcpu *vcpu);
@@ -191,7 +193,6 @@ void lm_vmx_host_cpu(struct lm_hw *hw);
 void lm_vmx_host_load(struct lm_hw *hw);
 void lm_vmx_host_unload(struct lm_hw *hw);
 void lm_vmx_host_refresh(struct lm_hw *hw);
-void lm_vmx_host_exited(struct lm_hw *hw);
 
 /* apic.c */
 u32 lm_vmx_apic_controls(struct lm_vcpu *vcpu, u32 proc2);
