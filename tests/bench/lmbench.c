@@ -184,7 +184,7 @@ void vm_close(struct vm *vm)
 	close(vm->sys);
 }
 
-enum kind { PLAIN, EVENT_PORT, EVENT_MMIO, PAGES, FRESH_PAGES, NO_IRQCHIP };
+enum kind { PLAIN, EVENT_PORT, EVENT_MMIO, EVENT_ANY, PAGES, FRESH_PAGES, NO_IRQCHIP };
 static const struct path {
 	const char *name, *loop;
 	enum kind kind;
@@ -199,6 +199,7 @@ static const struct path {
 	{ "wrmsr-mtrr", "wrmsr_mtrr", PLAIN, 0, 5000 },
 	{ "port-ioeventfd", "out", EVENT_PORT, 0x1100, 5000 },
 	{ "mmio-ioeventfd", "store", EVENT_MMIO, 0xd0001000, 5000 },
+	{ "mmio-ioeventfd-any", "store", EVENT_ANY, 0xd0001000, 5000 },
 	{ "port-elcr", "out", PLAIN, 0x4d0, 5000 },
 	{ "apic-tpr-write", "store_zero", PLAIN, 0xfee00080, 5000 },
 	{ "apic-eoi", "store_zero", PLAIN, 0xfee000b0, 5000 },
@@ -245,10 +246,10 @@ static double run_path(const struct path *p, int bits)
 	uint64_t t[2];
 
 	vm_open(&vm, p->kind != NO_IRQCHIP, 1 << 20);
-	if (p->kind == EVENT_PORT || p->kind == EVENT_MMIO) {
+	if (p->kind == EVENT_PORT || p->kind == EVENT_MMIO || p->kind == EVENT_ANY) {
 		ev.fd = eventfd(0, EFD_CLOEXEC);
 		ev.flags = p->kind == EVENT_PORT ? KVM_IOEVENTFD_FLAG_PIO : 0;
-		ev.len = p->kind == EVENT_PORT ? 1 : 4;
+		ev.len = p->kind == EVENT_PORT ? 1 : p->kind == EVENT_MMIO ? 4 : 0;
 		xioctl(vm.fd, KVM_IOEVENTFD, &ev, "IOEVENTFD");
 	}
 	if (p->kind == PAGES || p->kind == FRESH_PAGES) {

@@ -17,6 +17,11 @@ esac
 case $(uname -r) in
 *-debug) set -- "$@" --timeout 60 --hang 2000 ;;
 esac
+# Bochs takes no interrupt while a guest loops with its own off, with KVM neither.
+if [ "$LAMINA_HOST" = intel ]; then
+	skip r16_loop 'Bochs never comes out of it'
+	set -- "$@" -- -r16_loop
+fi
 tests/guest/build/lmtest "$@" || :
 [ ! -e /sys/kernel/debug/kmemleak ] || no_leaks 'the guests leave nothing behind'
 :
