@@ -20,24 +20,20 @@ static int lm_gpa_need(struct lm_vcpu *vcpu, void __user *p, bool write)
  * One access of a fixed size.  user_access_begin() also keeps a guest from
  * steering a speculative access past the end of the slot.
  */
-#define LM_GET(type, p, buf) do {					\
+#define LM_MOVE(type, p, buf, write) do {				\
 	type v;								\
 									\
+	if (write)							\
+		__builtin_memcpy(&v, buf, sizeof(v));			\
 	if (unlikely(!user_access_begin(p, sizeof(v))))			\
 		goto bad;						\
-	unsafe_get_user(v, (type __user *)(p), fault);			\
+	if (write)							\
+		unsafe_put_user(v, (type __user *)(p), fault);		\
+	else								\
+		unsafe_get_user(v, (type __user *)(p), fault);		\
 	user_access_end();						\
-	__builtin_memcpy(buf, &v, sizeof(v));				\
-} while (0)
-
-#define LM_PUT(type, p, buf) do {					\
-	type v;								\
-									\
-	__builtin_memcpy(&v, buf, sizeof(v));				\
-	if (unlikely(!user_access_begin(p, sizeof(v))))			\
-		goto bad;						\
-	unsafe_put_user(v, (type __user *)(p), fault);			\
-	user_access_end();						\
+	if (!(write))							\
+		__builtin_memcpy(buf, &v, sizeof(v));			\
 } while (0)
 
 /* The slot of last time if it holds @gpa and grants the access, else NULL. */
@@ -62,6 +58,15 @@ static bool lm_gpa_search(struct lm_vcpu *vcpu, u64 gpa, bool write)
 	return slot && !(write && (slot->flags & KVM_MEM_READONLY));
 }
 
+static struct lm_slot *lm_gpa_writable(struct lm_vcpu *vcpu, u64 gpa)
+{
+	struct lm_slot *slot = lm_gpa_slot(vcpu, gpa, true);
+
+	if (slot || !lm_gpa_search(vcpu, gpa, true))
+		return slot;
+	return lm_gpa_slot(vcpu, gpa, true);
+}
+
 static __always_inline void __user *lm_gpa_user(const struct lm_slot *slot, u64 gpa)
 {
 	return (void __user *)(slot->hva + (gpa - (slot->gfn << PAGE_SHIFT)));
@@ -71,95 +76,35 @@ static __always_inline void __user *lm_gpa_user(const struct lm_slot *slot, u64 
  * What is rare is in functions of its own, called last: so the compiler needs
  * no stack frame for the short way.
  */
-static noinline int lm_read_bulk(struct lm_vcpu *vcpu, void __user *p, void *buf,
-				 unsigned int bytes)
-{
-	unsigned long left;
-
-	pagefault_disable();
-	left = __copy_from_user_inatomic(buf, p, bytes);
-	pagefault_enable();
-	return left ? lm_gpa_need(vcpu, p, false) : LM_DONE;
-}
-
-static noinline int lm_write_bulk(struct lm_vcpu *vcpu, const struct lm_slot *slot, u64 gpa,
-				  const void *buf, unsigned int bytes)
+static noinline int lm_access_bulk(struct lm_vcpu *vcpu, const struct lm_slot *slot, u64 gpa,
+				   void *buf, unsigned int bytes, bool write)
 {
 	void __user *p = lm_gpa_user(slot, gpa);
 	unsigned long left;
 
 	pagefault_disable();
-	left = __copy_to_user_inatomic(p, buf, bytes);
+	if (write)
+		left = __copy_to_user_inatomic(p, buf, bytes);
+	else
+		left = __copy_from_user_inatomic(buf, p, bytes);
 	pagefault_enable();
 	/* Also if a part was written; after the write, so that who takes the bit has seen it. */
-	lm_slot_mark(slot, gpa >> PAGE_SHIFT);
-	return left ? lm_gpa_need(vcpu, p, true) : LM_DONE;
+	if (write)
+		lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+	return left ? lm_gpa_need(vcpu, p, write) : LM_DONE;
 }
 
-static noinline int lm_read_search(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes)
+static int lm_gpa_access(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, bool write)
 {
-	return lm_gpa_search(vcpu, gpa, false) ? lm_gpa_read(vcpu, gpa, buf, bytes) : LM_USER;
+	return write ? lm_gpa_write(vcpu, gpa, buf, bytes) : lm_gpa_read(vcpu, gpa, buf, bytes);
 }
 
-static noinline int lm_write_search(struct lm_vcpu *vcpu, u64 gpa, const void *buf,
-				    unsigned int bytes)
+static noinline int lm_access_search(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes,
+				     bool write)
 {
-	return lm_gpa_search(vcpu, gpa, true) ? lm_gpa_write(vcpu, gpa, buf, bytes) : LM_USER;
-}
-
-static noinline int lm_read_split(struct lm_vcpu *vcpu, u64 gpa, u8 *buf, unsigned int bytes)
-{
-	while (bytes) {
-		unsigned int part = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(gpa));
-		int r = lm_gpa_read(vcpu, gpa, buf, part);
-
-		if (r)
-			return r;
-		gpa += part;
-		buf += part;
-		bytes -= part;
-	}
-	return LM_DONE;
-}
-
-/**
- * lm_gpa_read - read guest physical memory
- * @vcpu: in its section
- * @gpa: address
- * @buf: where to
- * @bytes: how many; may cross pages
- *
- * Return: LM_DONE, LM_NEED, LM_USER; @buf is complete only with LM_DONE
- */
-int lm_gpa_read(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes)
-{
-	struct lm_slot *slot;
-	void __user *p;
-
-	if (unlikely(offset_in_page(gpa) + (u64)bytes > PAGE_SIZE))
-		return lm_read_split(vcpu, gpa, buf, bytes);
-	slot = lm_gpa_slot(vcpu, gpa, false);
-	if (unlikely(!slot))
-		return lm_read_search(vcpu, gpa, buf, bytes);
-	p = lm_gpa_user(slot, gpa);
-	if (bytes != 8 && bytes != 4 && bytes != 2 && bytes != 1)
-		return lm_read_bulk(vcpu, p, buf, bytes);
-	pagefault_disable();
-	if (likely(bytes == 8))
-		LM_GET(u64, p, buf);
-	else if (bytes == 4)
-		LM_GET(u32, p, buf);
-	else if (bytes == 2)
-		LM_GET(u16, p, buf);
-	else
-		LM_GET(u8, p, buf);
-	pagefault_enable();
-	return LM_DONE;
-fault:
-	user_access_end();
-bad:
-	pagefault_enable();
-	return lm_gpa_need(vcpu, p, false);
+	if (!lm_gpa_search(vcpu, gpa, write))
+		return LM_USER;
+	return lm_gpa_access(vcpu, gpa, buf, bytes, write);
 }
 
 /* Make sure of write access without changing anything. */
@@ -184,32 +129,24 @@ bad:
 }
 
 /*
- * More than one page: first make sure of each.  A page can still go away before
- * its part is written; then the handler runs again and writes the same again.
+ * More than one page: before a write, first make sure of each.  A page can still go
+ * away before its part is written; then the handler runs again and writes the same again.
  */
-static noinline int lm_write_split(struct lm_vcpu *vcpu, u64 gpa, const u8 *buf,
-				   unsigned int bytes)
+static noinline int lm_access_split(struct lm_vcpu *vcpu, u64 gpa, u8 *buf, unsigned int bytes,
+				    bool write)
 {
-	u64 end = gpa + bytes;
-	u64 at;
+	u64 end = gpa + bytes, at;
 	int r;
 
-	for (at = gpa; at < end; at = (at | ~PAGE_MASK) + 1) {
-		struct lm_slot *slot = lm_gpa_slot(vcpu, at, true);
-
-		if (!slot) {
-			if (!lm_gpa_search(vcpu, at, true))
-				return LM_USER;
-			slot = lm_gpa_slot(vcpu, at, true);
-		}
-		r = lm_user_probe(vcpu, lm_gpa_user(slot, at));
+	for (at = gpa; write && at < end; at = (at | ~PAGE_MASK) + 1) {
+		r = lm_gpa_probe_write(vcpu, at, 1);
 		if (r)
 			return r;
 	}
 	while (bytes) {
 		unsigned int part = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(gpa));
 
-		r = lm_gpa_write(vcpu, gpa, buf, part);
+		r = lm_gpa_access(vcpu, gpa, buf, part, write);
 		if (r)
 			return r;
 		gpa += part;
@@ -217,6 +154,54 @@ static noinline int lm_write_split(struct lm_vcpu *vcpu, u64 gpa, const u8 *buf,
 		bytes -= part;
 	}
 	return LM_DONE;
+}
+
+static __always_inline int lm_access_quick(struct lm_vcpu *vcpu, u64 gpa, void *buf,
+					   unsigned int bytes, bool write)
+{
+	struct lm_slot *slot;
+	void __user *p;
+
+	if (unlikely(offset_in_page(gpa) + (u64)bytes > PAGE_SIZE))
+		return lm_access_split(vcpu, gpa, buf, bytes, write);
+	slot = lm_gpa_slot(vcpu, gpa, write);
+	if (unlikely(!slot))
+		return lm_access_search(vcpu, gpa, buf, bytes, write);
+	p = lm_gpa_user(slot, gpa);
+	if (bytes != 8 && bytes != 4 && bytes != 2 && bytes != 1)
+		return lm_access_bulk(vcpu, slot, gpa, buf, bytes, write);
+	pagefault_disable();
+	if (likely(bytes == 8))
+		LM_MOVE(u64, p, buf, write);
+	else if (bytes == 4)
+		LM_MOVE(u32, p, buf, write);
+	else if (bytes == 2)
+		LM_MOVE(u16, p, buf, write);
+	else
+		LM_MOVE(u8, p, buf, write);
+	pagefault_enable();
+	if (write)
+		lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+	return LM_DONE;
+fault:
+	user_access_end();
+bad:
+	pagefault_enable();
+	return lm_gpa_need(vcpu, p, write);
+}
+
+/**
+ * lm_gpa_read - read guest physical memory
+ * @vcpu: in its section
+ * @gpa: address
+ * @buf: where to
+ * @bytes: how many; may cross pages
+ *
+ * Return: LM_DONE, LM_NEED, LM_USER; @buf is complete only with LM_DONE
+ */
+int lm_gpa_read(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes)
+{
+	return lm_access_quick(vcpu, gpa, buf, bytes, false);
 }
 
 /**
@@ -230,34 +215,7 @@ static noinline int lm_write_split(struct lm_vcpu *vcpu, u64 gpa, const u8 *buf,
  */
 int lm_gpa_write(struct lm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int bytes)
 {
-	struct lm_slot *slot;
-	void __user *p;
-
-	if (unlikely(offset_in_page(gpa) + (u64)bytes > PAGE_SIZE))
-		return lm_write_split(vcpu, gpa, buf, bytes);
-	slot = lm_gpa_slot(vcpu, gpa, true);
-	if (unlikely(!slot))
-		return lm_write_search(vcpu, gpa, buf, bytes);
-	p = lm_gpa_user(slot, gpa);
-	if (bytes != 8 && bytes != 4 && bytes != 2 && bytes != 1)
-		return lm_write_bulk(vcpu, slot, gpa, buf, bytes);
-	pagefault_disable();
-	if (likely(bytes == 8))
-		LM_PUT(u64, p, buf);
-	else if (bytes == 4)
-		LM_PUT(u32, p, buf);
-	else if (bytes == 2)
-		LM_PUT(u16, p, buf);
-	else
-		LM_PUT(u8, p, buf);
-	pagefault_enable();
-	lm_slot_mark(slot, gpa >> PAGE_SHIFT);
-	return LM_DONE;
-fault:
-	user_access_end();
-bad:
-	pagefault_enable();
-	return lm_gpa_need(vcpu, p, true);
+	return lm_access_quick(vcpu, gpa, (void *)buf, bytes, true);
 }
 
 #define LM_CMPXCHG(type, p, old, new) ({				\
@@ -338,12 +296,7 @@ bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write)
  */
 int lm_gpa_probe_write(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes)
 {
-	struct lm_slot *slot = lm_gpa_slot(vcpu, gpa, true);
+	struct lm_slot *slot = lm_gpa_writable(vcpu, gpa);
 
-	if (!slot) {
-		if (!lm_gpa_search(vcpu, gpa, true))
-			return LM_USER;
-		slot = lm_gpa_slot(vcpu, gpa, true);
-	}
-	return lm_user_probe(vcpu, lm_gpa_user(slot, gpa));
+	return slot ? lm_user_probe(vcpu, lm_gpa_user(slot, gpa)) : LM_USER;
 }

@@ -35,6 +35,21 @@ static void lm_io_to_user(struct lm_vcpu *vcpu, u64 addr, const void *buf, unsig
 		memcpy(run->mmio.data, buf, bytes);
 }
 
+/* Note an access; user space answers it if @pending. */
+static void lm_io_note(struct lm_vcpu *vcpu, u64 addr, unsigned int bytes, bool write, bool port,
+		       bool pending)
+{
+	struct lm_io *io = &vcpu->io;
+
+	io->frag[io->nr].addr = addr;
+	io->frag[io->nr].bytes = bytes;
+	io->frag[io->nr].write = write;
+	io->frag[io->nr].port = port;
+	io->nr++;
+	io->cursor = io->nr;
+	io->pending = pending;
+}
+
 /* Up to 8 bytes, as KVM_EXIT_MMIO carries them. */
 static int lm_io_one(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
 		     bool write, bool port)
@@ -63,17 +78,11 @@ static int lm_io_one(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int byt
 	}
 	if (r != LM_USER && r != LM_DONE)
 		return r;
-	io->frag[io->nr].addr = addr;
-	io->frag[io->nr].bytes = bytes;
-	io->frag[io->nr].write = write;
-	io->frag[io->nr].port = port;
 	if (!write && r == LM_DONE)
 		memcpy(io->frag[io->nr].data, buf, bytes);
-	io->nr++;
-	io->cursor++;
+	lm_io_note(vcpu, addr, bytes, write, port, r == LM_USER);
 	if (r == LM_DONE)
 		return r;
-	io->pending = true;
 	lm_io_to_user(vcpu, addr, buf, bytes, write, port);
 	return LM_USER;
 }
@@ -134,13 +143,7 @@ int lm_io_single(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, b
 		vcpu->exit.to_user = true;
 		return LM_DONE;
 	}
-	vcpu->io.frag[0].addr = gpa;
-	vcpu->io.frag[0].bytes = bytes;
-	vcpu->io.frag[0].write = false;
-	vcpu->io.frag[0].port = false;
-	vcpu->io.nr = 1;
-	vcpu->io.cursor = 1;
-	vcpu->io.pending = true;
+	lm_io_note(vcpu, gpa, bytes, false, false, true);
 	return LM_USER;
 }
 
@@ -159,11 +162,7 @@ static int lm_pio_reg(struct lm_vcpu *vcpu)
 			lm_advance(vcpu, e->insn_len);
 			return LM_USER;
 		}
-		vcpu->io.frag[0].bytes = e->io.size;
-		vcpu->io.frag[0].write = false;
-		vcpu->io.frag[0].port = true;
-		vcpu->io.nr = 1;
-		vcpu->io.pending = true;
+		lm_io_note(vcpu, e->io.port, e->io.size, false, true, true);
 		return LM_USER;
 	}
 	if (r != LM_DONE)
