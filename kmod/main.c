@@ -9,6 +9,7 @@
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/fs.h>
+#include <linux/kdebug.h>
 #include <linux/kvm_para.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -520,13 +521,18 @@ static int __init lm_init(void)
 	r = register_module_notifier(&lm_module_nb);
 	if (r)
 		goto reboot;
+	r = register_die_notifier(&lm_section_die_nb);
+	if (r)
+		goto module;
 	lm_find_others();
 	r = lm_register_devices();
 	if (r)
-		goto notifier;
+		goto die;
 	return 0;
 
-notifier:
+die:
+	unregister_die_notifier(&lm_section_die_nb);
+module:
 	unregister_module_notifier(&lm_module_nb);
 reboot:
 	unregister_reboot_notifier(&lm_reboot_nb);
@@ -546,6 +552,7 @@ static void __exit lm_exit_module(void)
 	if (dev_kvm)
 		misc_deregister(&lm_dev_as_kvm);
 	misc_deregister(&lm_dev);
+	unregister_die_notifier(&lm_section_die_nb);
 	unregister_module_notifier(&lm_module_nb);
 	unregister_reboot_notifier(&lm_reboot_nb);
 	unregister_syscore_ops(&lm_syscore_ops);

@@ -5,6 +5,7 @@
  * them sleeps.  Interrupts are off but in the vendor's window().
  */
 #include <linux/hw_breakpoint.h>
+#include <linux/kdebug.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/vtime.h>
@@ -151,13 +152,7 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 	return 0;
 }
 
-/**
- * lm_section_leave - give the CPU back to the host
- * @vcpu: the vCPU
- *
- * Returns with interrupts on.
- */
-void lm_section_leave(struct lm_vcpu *vcpu)
+static void lm_section_unload(struct lm_vcpu *vcpu)
 {
 	vtime_account_guest_exit();
 	lm_backend_unload(vcpu);
@@ -169,8 +164,37 @@ void lm_section_leave(struct lm_vcpu *vcpu)
 	lm_dr_leave(vcpu);
 	lm_fpu_leave(vcpu);
 	this_cpu_write(lm_current, NULL);
+}
+
+/**
+ * lm_section_leave - give the CPU back to the host
+ * @vcpu: the vCPU
+ *
+ * Returns with interrupts on.
+ */
+void lm_section_leave(struct lm_vcpu *vcpu)
+{
+	lm_section_unload(vcpu);
 	local_irq_enable();
 }
+
+/*
+ * A handler oopsed: the kernel ends its thread, and the CPU goes on without
+ * interrupts and with the guest's registers if nobody gives it back.  The vCPU's
+ * mutex stays locked.
+ */
+static int lm_section_die(struct notifier_block *nb, unsigned long val, void *data)
+{
+	struct lm_vcpu *vcpu = this_cpu_read(lm_current);
+
+	if (val == DIE_OOPS && vcpu && READ_ONCE(vcpu->cpu) >= 0)
+		lm_section_unload(vcpu);
+	return NOTIFY_DONE;
+}
+
+struct notifier_block lm_section_die_nb = {
+	.notifier_call = lm_section_die,
+};
 
 /**
  * lm_section_window - let the host take what interrupted the guest

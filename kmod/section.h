@@ -12,6 +12,7 @@
 #include "lamina.h"
 
 DECLARE_STATIC_KEY_FALSE(lm_count_guest);
+extern struct notifier_block lm_section_die_nb;
 
 /* Nothing between these two may use RCU or trace: with nohz_full the CPU counts as idle to RCU. */
 static __always_inline void lm_guest_enter(struct lm_vcpu *vcpu)
