@@ -388,6 +388,7 @@ struct lm_caps {
 	u64 tsc_max_ratio;
 	u32 nr_asids;
 	bool apic_hw;		/* the CPU delivers interrupts from the LAPIC's registers */
+	bool spec_ctrl;		/* the CPU switches SPEC_CTRL with the guest */
 	bool xsave;		/* XSETBV is intercepted and XCR0 can be switched */
 };
 

@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
+#include <asm/perf_event.h>
 #include <asm/processor.h>
 
 #include "../lamina.h"
@@ -32,6 +33,13 @@ struct svm_cpu {
 static DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
 static struct page *iopm;
 u64 lm_svm_iopm_pa;
+
+/*
+ * Counters of the host alone must not count guests, which perf arranges when it
+ * knows that SVM is on.  Looked up, since a later kernel may keep it for KVM.
+ */
+static typeof(&amd_pmu_enable_virt) svm_pmu_on;
+static typeof(&amd_pmu_disable_virt) svm_pmu_off;
 
 static bool no_nrips;
 module_param_named(svm_no_nrips, no_nrips, bool, 0444);
@@ -78,6 +86,7 @@ static void svm_read_caps(void)
 	lm_caps.flush_by_asid = (edx & BIT(6)) && !lm_svm_no_flushbyasid;
 	lm_caps.decode_assists = (edx & BIT(7)) && !no_assists;
 	lm_caps.vgif = edx & BIT(16);
+	lm_caps.spec_ctrl = edx & BIT(20);
 	lm_caps.tsc_frac_bits = 32;
 	lm_caps.tsc_max_ratio = 0xffffffffffull;	/* 8.32 (15.30.5) */
 	lm_caps.npt = &lm_npt;
@@ -143,6 +152,8 @@ int lm_svm_setup(void)
 		return -ENOMEM;
 	memset(page_address(iopm), 0xff, PAGE_SIZE << SVM_IOPM_PAGES_ORDER);
 	lm_svm_iopm_pa = __sme_set(page_to_phys(iopm));
+	svm_pmu_on = symbol_get(amd_pmu_enable_virt);
+	svm_pmu_off = symbol_get(amd_pmu_disable_virt);
 	r = svm_alloc_cpus();
 	if (r)
 		lm_svm_teardown();
@@ -151,6 +162,12 @@ int lm_svm_setup(void)
 
 void lm_svm_teardown(void)
 {
+	if (svm_pmu_on)
+		symbol_put(amd_pmu_enable_virt);
+	if (svm_pmu_off)
+		symbol_put(amd_pmu_disable_virt);
+	svm_pmu_on = NULL;
+	svm_pmu_off = NULL;
 	svm_free_cpus();
 	if (iopm)
 		__free_pages(iopm, SVM_IOPM_PAGES_ORDER);
@@ -177,6 +194,8 @@ int lm_svm_cpu_on(void)
 	/* The TLB may hold entries tagged by whoever used SVM before: start with a flush of all. */
 	lm_tag_pool_init(&c->tags, 1, lm_caps.nr_asids - 1);
 	c->on = true;
+	if (svm_pmu_on && svm_pmu_off)
+		svm_pmu_on();
 	return 0;
 }
 
@@ -196,6 +215,8 @@ void lm_svm_cpu_off(void)
 	svm_stgi();
 	rdmsrl(MSR_EFER, efer);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	if (svm_pmu_on && svm_pmu_off && !in_nmi())	/* NMI: a panic */
+		svm_pmu_off();
 }
 
 struct svm_vmcb *lm_svm_host_area(void)

@@ -128,6 +128,9 @@ void lm_svm_update(struct lm_vcpu *vcpu)
 		   SVM_I2_STGI | SVM_I2_CLGI | SVM_I2_SKINIT | SVM_I2_WBINVD |
 		   SVM_I2_MONITOR | SVM_I2_MWAIT | SVM_I2_XSETBV | SVM_I2_RDPRU;
 	c->misc3 = SVM_I3_INVLPGB_ILLEGAL | SVM_I3_MCOMMIT;
+	/* The CPU switches it (15.5.1, V_SPEC_CTRL); writes exit all the same. */
+	if (lm_caps.spec_ctrl)
+		hw->vmcb->s.spec_ctrl = vcpu->x86.spec_ctrl;
 	hw->clean &= ~(SVM_CLEAN_I | SVM_CLEAN_IOPM);
 }
 

@@ -73,7 +73,9 @@ struct svm_save {
 	u8 reserved5[0x268 - 0x248];
 	u64 g_pat;
 	u64 dbgctl;
-	u8 reserved6[0xc00 - 0x278];
+	u8 reserved6[0x2e0 - 0x278];
+	u64 spec_ctrl;
+	u8 reserved7[0xc00 - 0x2e8];
 } __packed;
 
 struct svm_vmcb {
@@ -88,6 +90,7 @@ static_assert(offsetof(struct svm_save, cr4) == 0x148);
 static_assert(offsetof(struct svm_save, rax) == 0x1f8);
 static_assert(offsetof(struct svm_save, cr2) == 0x240);
 static_assert(offsetof(struct svm_save, g_pat) == 0x268);
+static_assert(offsetof(struct svm_save, spec_ctrl) == 0x2e0);
 
 /* Intercepts of misc1 (offset 0xc) and misc2 (0x10). */
 #define SVM_I1_INTR		BIT(0)

@@ -34,6 +34,9 @@ struct lm_feature_word {
 	u32 mask, xsave, force;
 };
 
+/* What SPEC_CTRL is for; offered where the CPU switches it. */
+#define LM_SPEC_CTRL	(F(AMD_IBRS) | F(AMD_STIBP) | F(AMD_STIBP_ALWAYS_ON) | F(AMD_SSBD))
+
 static const struct lm_feature_word lm_words[] = {
 	{
 		.leaf = 1, .reg = LM_EDX, .word = CPUID_1_EDX,
@@ -91,7 +94,7 @@ static const struct lm_feature_word lm_words[] = {
 		.xsave = F(XOP) | F(FMA4),
 	}, {
 		.leaf = 0x80000008, .reg = LM_EBX, .word = CPUID_8000_0008_EBX,
-		.mask = F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) |
+		.mask = F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) | LM_SPEC_CTRL |
 			F(AMD_SSB_NO) |
 			F(BTC_NO) | F(AMD_IBPB_RET),
 		.xsave = F(XSAVEERPTR),
@@ -117,6 +120,8 @@ static u32 lm_word_host(const struct lm_feature_word *w, u32 cpuid)
 		bits &= ~F(PKU);
 	if (w->word == CPUID_8000_0001_EDX && lm_caps.large_levels < 3)
 		bits &= ~F(GBPAGES);
+	if (w->word == CPUID_8000_0008_EBX && !lm_caps.spec_ctrl)
+		bits &= ~LM_SPEC_CTRL;
 	return bits | w->force;
 }
 

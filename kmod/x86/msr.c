@@ -71,6 +71,16 @@ bool lm_pat_valid(u64 pat)
 	return true;
 }
 
+/* The numbers are listed here alone. */
+#define LM_CASE_MTRR							\
+	MSR_MTRRfix64K_00000:						\
+	case MSR_MTRRfix16K_80000:					\
+	case MSR_MTRRfix16K_A0000:					\
+	case MSR_MTRRfix4K_C0000 ... MSR_MTRRfix4K_F8000:		\
+	case MSR_MTRRdefType:						\
+	case MTRRphysBase_MSR(0) ... MTRRphysMask_MSR(LM_MTRR_VAR - 1)
+#define LM_CASE_MCE	MSR_IA32_MC0_CTL ... MSR_IA32_MC0_CTL + 4 * LM_MCE_BANKS - 1
+
 /* The place of a fixed-range MTRR in lm_x86.mtrr_fixed, or -1. */
 static int lm_mtrr_fixed(u32 msr)
 {
@@ -329,6 +339,7 @@ static int lm_spec_ctrl_write(struct lm_vcpu *vcpu, u64 val, bool host)
 	if ((!host && !x->spec_ctrl_supported) || (val & ~x->spec_ctrl_supported))
 		return 1;
 	x->spec_ctrl = val;
+	lm_backend_update(vcpu);
 	return 0;
 }
 
@@ -556,12 +567,7 @@ int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 	case MSR_MTRRcap:
 		*val = LM_MTRR_CAP;
 		return 0;
-	case MSR_MTRRfix64K_00000:
-	case MSR_MTRRfix16K_80000:
-	case MSR_MTRRfix16K_A0000:
-	case MSR_MTRRfix4K_C0000 ... MSR_MTRRfix4K_F8000:
-	case MSR_MTRRdefType:
-	case MTRRphysBase_MSR(0) ... MTRRphysMask_MSR(LM_MTRR_VAR - 1):
+	case LM_CASE_MTRR:
 		slot = lm_mtrr_slot(x, msr);
 		if (!slot)
 			return 1;
@@ -576,7 +582,7 @@ int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 	case MSR_IA32_MCG_CTL:
 		*val = x->mcg_ctl;
 		return host || (x->mcg_cap & MCG_CTL_P) ? 0 : 1;
-	case MSR_IA32_MC0_CTL ... MSR_IA32_MC0_CTL + 4 * LM_MCE_BANKS - 1:
+	case LM_CASE_MCE:
 		slot = lm_mce_slot(x, msr);
 		if (!slot)
 			return 1;
@@ -698,12 +704,7 @@ int lm_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 		return 0;
 	case MSR_TSC_AUX:
 		return lm_tsc_aux_write(vcpu, val, host);
-	case MSR_MTRRfix64K_00000:
-	case MSR_MTRRfix16K_80000:
-	case MSR_MTRRfix16K_A0000:
-	case MSR_MTRRfix4K_C0000 ... MSR_MTRRfix4K_F8000:
-	case MSR_MTRRdefType:
-	case MTRRphysBase_MSR(0) ... MTRRphysMask_MSR(LM_MTRR_VAR - 1):
+	case LM_CASE_MTRR:
 		slot = lm_mtrr_slot(x, msr);
 		if (!slot || !lm_mtrr_valid(msr, val, x->maxphyaddr))
 			return 1;
@@ -718,7 +719,7 @@ int lm_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 			return 1;
 		x->mcg_ctl = val;
 		return 0;
-	case MSR_IA32_MC0_CTL ... MSR_IA32_MC0_CTL + 4 * LM_MCE_BANKS - 1:
+	case LM_CASE_MCE:
 		return lm_mce_write(x, msr, val, host);
 	case MSR_IA32_MISC_ENABLE:
 		x->misc_enable = val;

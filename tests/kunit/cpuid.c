@@ -231,6 +231,35 @@ static void filter(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, e.eax | e.ebx | e.ecx | e.edx, 0u);
 }
 
+/* SPEC_CTRL's bits are offered if the vendor's CPU switches it, and only those are written. */
+static void spec_ctrl(struct kunit *test)
+{
+	const u32 bits = BIT(14) | BIT(15) | BIT(24);		/* IBRS, STIBP, SSBD */
+	u32 *host = &boot_cpu_data.x86_capability[CPUID_8000_0008_EBX];
+	struct kvm_cpuid_entry2 e = { .function = 0x80000008, .ebx = ~0u };
+	struct lm_vcpu *v = t_vcpu(test);
+	bool had = lm_caps.spec_ctrl;
+	u32 old = *host;
+
+	*host |= bits;
+	lm_caps.spec_ctrl = true;
+	lm_cpuid_filter(&e);
+	KUNIT_EXPECT_EQ(test, e.ebx & bits, bits);
+	e.ebx = ~0u;
+	lm_caps.spec_ctrl = false;
+	lm_cpuid_filter(&e);
+	KUNIT_EXPECT_EQ(test, e.ebx & bits, 0u);
+	lm_caps.spec_ctrl = had;
+	*host = old;
+
+	KUNIT_EXPECT_EQ(test, lm_msr_write(v, MSR_IA32_SPEC_CTRL, 0, false), 1);
+	v->x86.spec_ctrl_supported = SPEC_CTRL_IBRS | SPEC_CTRL_SSBD;
+	KUNIT_EXPECT_EQ(test, lm_msr_write(v, MSR_IA32_SPEC_CTRL, SPEC_CTRL_SSBD, false), 0);
+	KUNIT_EXPECT_EQ(test, lm_msr_write(v, MSR_IA32_SPEC_CTRL, SPEC_CTRL_STIBP, false), 1);
+	KUNIT_EXPECT_EQ(test, lm_msr_write(v, MSR_IA32_SPEC_CTRL, SPEC_CTRL_STIBP, true), 1);
+	KUNIT_EXPECT_EQ(test, v->x86.spec_ctrl, (u64)SPEC_CTRL_SSBD);
+}
+
 static void xcr0(struct kunit *test)
 {
 	const u64 all = 0x2e7;
@@ -298,6 +327,7 @@ static struct kunit_case cpuid_cases[] = {
 	KUNIT_CASE(exec_dynamic),
 	KUNIT_CASE(set_refused),
 	KUNIT_CASE(filter),
+	KUNIT_CASE(spec_ctrl),
 	KUNIT_CASE(xcr0),
 	KUNIT_CASE(memory_types),
 	KUNIT_CASE(time_scale),
