@@ -106,6 +106,7 @@ const char *lm_svm_uncached(struct lm_vcpu *vcpu, struct lm_state *scratch)
 	const char *wrong;
 
 	*scratch = vcpu->st;
+	vcpu->valid = 0;		/* or it would not be read again */
 	lm_svm_get(vcpu, valid);
 	/* The VMCB knows one kind of shadow, and RFLAGS has a bit that is always 1. */
 	scratch->shadow = scratch->shadow ? LM_SHADOW_STI : LM_SHADOW_NONE;

@@ -24,7 +24,11 @@ for file in $results; do
 		sed -E 's/^ *//; s/ok [0-9]+ (- )?/ok /' |
 		grep -vE "^(not )?ok $suite\$" |
 		sed -E "s/ok /ok $suite: /; s/^ok (.*) # SKIP ?(.*)/skip \1 - \2/"
-	if grep -qE '^ *not ok' "$file"; then
+	# A case's log is short, and a long complaint can push its own result out.
+	if ! grep -qE '^ *not ok' "$file" && grep -qE 'fail:[1-9]' "$file"; then
+		not_ok "$suite" 'a case failed whose line is lost'
+	fi
+	if grep -qE '^ *not ok|fail:[1-9]' "$file"; then
 		diag "$(cat "$file")"
 	fi
 done

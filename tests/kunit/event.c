@@ -8,6 +8,7 @@
 
 /* The source itself, with interrupt controllers of our own. */
 #define lm_irq_pending			te_irq_pending
+#define lm_irq_to_inject		te_irq_pending
 #define lm_irq_ack			te_irq_ack
 #define lm_kick				te_kick
 #define lm_pv_eoi_sync			te_pv_eoi_sync

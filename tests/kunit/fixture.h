@@ -144,6 +144,8 @@ static inline int t_init(struct kunit *test)
 	/* KUnit runs the suites before the module has looked at the CPU. */
 	if (!lm_caps.phys_bits)
 		lm_caps.phys_bits = boot_cpu_data.x86_phys_bits;
+	if (!lm_caps.npt)
+		lm_caps.npt = &lm_npt;
 	mutex_init(&t->vm.lock);
 	if (lm_mem_setup(&t->vm))
 		return -ENOMEM;
