@@ -81,6 +81,7 @@ u32 lm_vmx_apic_controls(struct lm_vcpu *vcpu, u32 proc2)
 /**
  * lm_vmx_apic_init - the fields that stay
  * @vcpu: its VMCS is current for the first time
+ * @proc: primary controls as they were chosen
  *
  * Return: primary controls that go with them
  */
