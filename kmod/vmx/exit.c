@@ -170,6 +170,10 @@ static u32 vmx_vectoring(struct lm_vcpu *vcpu)
 		return 0;
 	if ((info & INTR_TYPE) >= INTR_SOFT_INT)
 		return info;
+	/* Bochs forgets which virtual interrupt it was; it is in service already (30.2.2). */
+	if (unlikely(!(info & (LM_EV_TYPE | LM_EV_VECTOR))) &&
+	    (vcpu->hw->proc2 & SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY))
+		event |= vmx_read(GUEST_INTR_STATUS) >> 8;
 	if (info & LM_EV_ERROR)
 		event |= vmx_read(IDT_VECTORING_ERROR_CODE) << 32;
 	lm_events_exited(vcpu, event, 0);
