@@ -94,7 +94,9 @@ static bool lm_halt_poll(struct lm_vcpu *vcpu)
 			return true;
 		}
 		cpu_relax();
-	} while (!need_resched() && !signal_pending(current) && ktime_get_ns() < end);
+		/* Who would wake us may be waiting for this very CPU. */
+	} while (single_task_running() && !need_resched() && !signal_pending(current) &&
+		 ktime_get_ns() < end);
 	return false;
 }
 
