@@ -72,8 +72,7 @@ bool lm_pat_valid(u64 pat)
 }
 
 /* The numbers are listed here alone. */
-#define LM_CASE_MTRR							\
-	MSR_MTRRfix64K_00000:						\
+#define LM_CASE_MTRR MSR_MTRRfix64K_00000:				\
 	case MSR_MTRRfix16K_80000:					\
 	case MSR_MTRRfix16K_A0000:					\
 	case MSR_MTRRfix4K_C0000 ... MSR_MTRRfix4K_F8000:		\
