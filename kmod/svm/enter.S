@@ -16,6 +16,8 @@
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 
+#include "../gprs.S"
+
 	.section .noinstr.text, "ax"
 
 /*
@@ -60,12 +62,7 @@
  * GS.base of the guest, then the host's.
  */
 SYM_FUNC_START(lm_svm_vmrun)
-	pushq	%rbp
-	pushq	%rbx
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	PUSH_CALLEE_SAVED
 
 	pushq	%rdx			/* gs */
 	pushq	%rdi			/* gpr */
@@ -73,20 +70,7 @@ SYM_FUNC_START(lm_svm_vmrun)
 	WRITE_GS 1
 	movq	%rsi, %rax
 
-	movq	1*8(%rdi), %rcx
-	movq	2*8(%rdi), %rdx
-	movq	3*8(%rdi), %rbx
-	movq	5*8(%rdi), %rbp
-	movq	6*8(%rdi), %rsi
-	movq	8*8(%rdi), %r8
-	movq	9*8(%rdi), %r9
-	movq	10*8(%rdi), %r10
-	movq	11*8(%rdi), %r11
-	movq	12*8(%rdi), %r12
-	movq	13*8(%rdi), %r13
-	movq	14*8(%rdi), %r14
-	movq	15*8(%rdi), %r15
-	movq	7*8(%rdi), %rdi
+	LOAD_GUEST_GPRS
 
 	/* CPU buffers hold the host's data (TSA); touches no register. */
 	VM_CLEAR_CPU_BUFFERS
@@ -101,20 +85,7 @@ SYM_FUNC_START(lm_svm_vmrun)
 	cli
 
 	popq	%rax			/* gpr; RAX of the guest is in the VMCB */
-	movq	%rcx, 1*8(%rax)
-	movq	%rdx, 2*8(%rax)
-	movq	%rbx, 3*8(%rax)
-	movq	%rbp, 5*8(%rax)
-	movq	%rsi, 6*8(%rax)
-	movq	%rdi, 7*8(%rax)
-	movq	%r8, 8*8(%rax)
-	movq	%r9, 9*8(%rax)
-	movq	%r10, 10*8(%rax)
-	movq	%r11, 11*8(%rax)
-	movq	%r12, 12*8(%rax)
-	movq	%r13, 13*8(%rax)
-	movq	%r14, 14*8(%rax)
-	movq	%r15, 15*8(%rax)
+	STORE_GUEST_GPRS
 
 	popq	%r10			/* gs */
 	READ_GS 1
@@ -128,20 +99,8 @@ SYM_FUNC_START(lm_svm_vmrun)
 	/* Nor its branch predictions the returns (Retbleed, SRSO): before the first RET. */
 	UNTRAIN_RET
 
-	/* Nothing of the guest stays in registers for speculation to use. */
-	xorl	%ecx, %ecx
-	xorl	%edx, %edx
-	xorl	%esi, %esi
-	xorl	%edi, %edi
-	xorl	%r8d, %r8d
-	xorl	%r9d, %r9d
-
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbx
-	popq	%rbp
+	CLEAR_GUEST_GPRS
+	POP_CALLEE_SAVED
 	RET
 
 	WRITE_GS_MSR 1

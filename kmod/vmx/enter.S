@@ -15,6 +15,8 @@
 #include <asm/percpu.h>
 #include <asm/unwind_hints.h>
 
+#include "../gprs.S"
+
 #define VMCS_HOST_RSP	0x6c14
 
 	.section .noinstr.text, "ax"
@@ -26,12 +28,7 @@
  * the guest is in the VMCS.  True if the entry failed before it began (VMfail).
  */
 SYM_FUNC_START(lm_vmx_run)
-	pushq	%rbp
-	pushq	%rbx
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	PUSH_CALLEE_SAVED
 	pushq	%rdi
 
 	cmpq	%rsp, (%rsi)
@@ -44,20 +41,7 @@ SYM_FUNC_START(lm_vmx_run)
 	btl	$0, %edx
 
 	movq	0*8(%rdi), %rax
-	movq	1*8(%rdi), %rcx
-	movq	2*8(%rdi), %rdx
-	movq	3*8(%rdi), %rbx
-	movq	5*8(%rdi), %rbp
-	movq	6*8(%rdi), %rsi
-	movq	8*8(%rdi), %r8
-	movq	9*8(%rdi), %r9
-	movq	10*8(%rdi), %r10
-	movq	11*8(%rdi), %r11
-	movq	12*8(%rdi), %r12
-	movq	13*8(%rdi), %r13
-	movq	14*8(%rdi), %r14
-	movq	15*8(%rdi), %r15
-	movq	7*8(%rdi), %rdi
+	LOAD_GUEST_GPRS
 
 	CLEAR_CPU_BUFFERS
 
@@ -79,23 +63,10 @@ SYM_INNER_LABEL(lm_vmx_exit_point, SYM_L_GLOBAL)
 	UNWIND_HINT_RESTORE
 	ENDBR
 
-	pushq	%rdi
-	movq	8(%rsp), %rdi		/* gpr */
-	movq	%rax, 0*8(%rdi)
-	movq	%rcx, 1*8(%rdi)
-	movq	%rdx, 2*8(%rdi)
-	movq	%rbx, 3*8(%rdi)
-	movq	%rbp, 5*8(%rdi)
-	movq	%rsi, 6*8(%rdi)
-	popq	7*8(%rdi)
-	movq	%r8, 8*8(%rdi)
-	movq	%r9, 9*8(%rdi)
-	movq	%r10, 10*8(%rdi)
-	movq	%r11, 11*8(%rdi)
-	movq	%r12, 12*8(%rdi)
-	movq	%r13, 13*8(%rdi)
-	movq	%r14, 14*8(%rdi)
-	movq	%r15, 15*8(%rdi)
+	pushq	%rax
+	movq	8(%rsp), %rax		/* gpr */
+	STORE_GUEST_GPRS
+	popq	0*8(%rax)
 	xorl	%ebx, %ebx
 
 .Lout:
@@ -116,23 +87,9 @@ SYM_INNER_LABEL(lm_vmx_exit_point, SYM_L_GLOBAL)
 	CLEAR_BRANCH_HISTORY_VMEXIT
 #endif
 
-	/* Nothing of the guest stays in registers for speculation to use. */
 	movl	%ebx, %eax
-	xorl	%ecx, %ecx
-	xorl	%edx, %edx
-	xorl	%esi, %esi
-	xorl	%edi, %edi
-	xorl	%r8d, %r8d
-	xorl	%r9d, %r9d
-	xorl	%r10d, %r10d
-	xorl	%r11d, %r11d
-
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbx
-	popq	%rbp
+	CLEAR_GUEST_GPRS
+	POP_CALLEE_SAVED
 	RET
 
 .Lfail:
