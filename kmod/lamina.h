@@ -24,6 +24,7 @@
 #include <linux/rcuwait.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
+#include <asm/msr-index.h>
 
 #include "compat.h"
 #include "ept/ept.h"
@@ -499,6 +500,24 @@ static __always_inline void lm_set_gpr(struct lm_vcpu *vcpu, unsigned int n, u64
 static inline u8 lm_cpl(struct lm_vcpu *vcpu)
 {
 	return (lm_seg(vcpu, LM_SS)->attr & LM_SEG_DPL) >> LM_SEG_DPL_SHIFT;
+}
+
+/* The guest runs 64-bit code.  Of @st: CS, and EFER where CS.L is set. */
+static __always_inline bool lm_st_is_64(const struct lm_state *st)
+{
+	return (st->seg[LM_CS].attr & LM_SEG_L) && (st->efer & EFER_LMA);
+}
+
+static inline bool lm_is_64(struct lm_vcpu *vcpu)
+{
+	lm_need_state(vcpu, LM_S_CS | LM_S_EFER);
+	return lm_st_is_64(&vcpu->st);
+}
+
+/* The linear address of CS:RIP.  Of @st: RIP and what lm_st_is_64() asks for. */
+static __always_inline u64 lm_st_code(const struct lm_state *st)
+{
+	return lm_st_is_64(st) ? st->rip : (u32)(st->rip + st->seg[LM_CS].base);
 }
 
 /* Forget the instruction in progress: the vCPU does not go on from there. */

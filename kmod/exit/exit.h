@@ -49,12 +49,6 @@ static __always_inline void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
 		lm_advance_slow(vcpu, was);
 }
 
-/* The guest runs 64-bit code. */
-static inline bool lm_is_64(struct lm_vcpu *vcpu)
-{
-	return (lm_seg(vcpu, LM_CS)->attr & LM_SEG_L) && (lm_efer(vcpu) & EFER_LMA);
-}
-
 /* io.c: accesses that may end in user space */
 void lm_pio_set(struct lm_vcpu *vcpu, u32 val, unsigned int bytes);
 int lm_io_single(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, bool write);

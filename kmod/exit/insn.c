@@ -15,16 +15,15 @@
  */
 unsigned int lm_insn_mode(struct lm_vcpu *vcpu)
 {
-	u16 cs = lm_seg(vcpu, LM_CS)->attr;
 	unsigned int amd = lm_caps.amd_insns ? LM_MODE_AMD : 0;
 
-	if ((cs & LM_SEG_L) && (lm_efer(vcpu) & EFER_LMA))
+	if (lm_is_64(vcpu))
 		return LM_MODE_64 | amd;
 	if (!(lm_cr0(vcpu) & X86_CR0_PE))
 		return LM_MODE_REAL | amd;
 	if (lm_rflags(vcpu) & X86_EFLAGS_VM)
 		return LM_MODE_VM86 | amd;
-	return (cs & LM_SEG_DB ? LM_MODE_32 : LM_MODE_16) | amd;
+	return (lm_seg(vcpu, LM_CS)->attr & LM_SEG_DB ? LM_MODE_32 : LM_MODE_16) | amd;
 }
 
 /* Others keep changing the guest's page table under us: NEED nothing but a turn later. */
@@ -45,16 +44,14 @@ static int lm_fetch_fault(struct lm_vcpu *vcpu)
  * if something is in the way after those (at least one) that are there; LM_AGAIN
  * if a fault was queued, since there are none.
  */
-static int lm_insn_fetch(struct lm_vcpu *vcpu, unsigned int mode)
+static int lm_insn_fetch(struct lm_vcpu *vcpu)
 {
 	struct lm_exit *e = &vcpu->exit;
-	u64 linear = lm_rip(vcpu);
 	unsigned int got;
 	int r;
 
-	if ((mode & LM_MODE_MASK) != LM_MODE_64)
-		linear = (u32)(linear + lm_seg(vcpu, LM_CS)->base);
-	r = lm_fetch(vcpu, linear, e->bytes, LM_INSN_MAX, &got);
+	lm_need_state(vcpu, LM_S_RIP | LM_S_CS | LM_S_EFER);
+	r = lm_fetch(vcpu, lm_st_code(&vcpu->st), e->bytes, LM_INSN_MAX, &got);
 	if (r == LM_AGAIN) {
 		lm_come_back(vcpu);
 		r = LM_NEED;
@@ -77,7 +74,7 @@ static noinline int lm_insn_new(struct lm_vcpu *vcpu, const struct lm_insn **ins
 	int r = LM_DONE;
 
 	if (fetched) {
-		r = lm_insn_fetch(vcpu, mode);
+		r = lm_insn_fetch(vcpu);
 		if (r == LM_NEED || !e->nr_bytes)
 			return r;
 	}
@@ -148,7 +145,7 @@ void lm_advance_slow(struct lm_vcpu *vcpu, u64 was)
 	struct lm_state *st = &vcpu->st;
 
 	/* Outside 64-bit mode RIP has 32 bits; a wrap shows in the carry alone. */
-	if (((st->rip ^ was) >> 32) && (lm_insn_mode(vcpu) & LM_MODE_MASK) != LM_MODE_64)
+	if (((st->rip ^ was) >> 32) && !lm_is_64(vcpu))
 		st->rip = (u32)st->rip;
 	if (st->shadow) {
 		st->shadow = LM_SHADOW_NONE;

@@ -165,15 +165,14 @@ static bool svm_exit_is_insn(u32 code)
  * Up to 15 bytes at RIP, but none beyond the page: a CPU stops there as well if
  * the next one is away, and who uses them must cope.
  */
-static unsigned int svm_fetch(struct lm_vcpu *vcpu, unsigned int mode, u64 *words)
+static unsigned int svm_fetch(struct lm_vcpu *vcpu, u64 *words)
 {
-	u64 linear = vcpu->st.rip;
 	unsigned int want, got;
+	u64 linear;
 
-	if ((mode & LM_MODE_MASK) != LM_MODE_64)
-		linear = (u32)(linear + lm_seg(vcpu, LM_CS)->base);
 	if (lm_fetch_quick(vcpu, words))
 		return LM_INSN_MAX;
+	linear = lm_st_code(&vcpu->st);
 	want = min_t(unsigned int, LM_INSN_MAX, PAGE_SIZE - offset_in_page(linear));
 	lm_fetch(vcpu, linear, words, want, &got);
 	return got;
@@ -206,7 +205,7 @@ static void svm_fill_assists(struct lm_vcpu *vcpu)
 	if (!npf && !svm_exit_is_insn(code))
 		return;
 	mode = lm_insn_mode(vcpu);
-	nr = svm_fetch(vcpu, mode, words);
+	nr = svm_fetch(vcpu, words);
 	if (npf && !cpu_assists) {
 		c->nr_bytes = nr;
 		memcpy(c->bytes, words, nr);

@@ -98,9 +98,7 @@ static __always_inline bool lm_quick_bytes(struct lm_vcpu *vcpu, u64 *to)
 
 	/* Nothing may be called inside the access section. */
 	lm_need_state(vcpu, LM_QUICK_STATE);
-	at = vcpu->st.rip;
-	if (!(vcpu->st.seg[LM_CS].attr & LM_SEG_L) || !(vcpu->st.efer & EFER_LMA))
-		at = (u32)(at + vcpu->st.seg[LM_CS].base);
+	at = lm_st_code(&vcpu->st);
 	if (vcpu->mem.last >= slots->nr || (at & ~PAGE_MASK) > PAGE_SIZE - LM_QUICK_BYTES)
 		return false;
 	slot = &slots->slot[vcpu->mem.last];
@@ -179,7 +177,7 @@ const struct lm_insn *lm_insn_quick(struct lm_vcpu *vcpu)
 
 /**
  * lm_insn_keep - decode the bytes in vcpu->exit and keep the result
- * @vcpu: in its section; LM_S_CS and what lm_insn_mode() reads is valid
+ * @vcpu: in its section
  * @mode: LM_MODE_*
  * @insn: where it is kept; it counts only if all bytes that could matter were there
  *
