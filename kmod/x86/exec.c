@@ -193,6 +193,14 @@ bool lm_x_cond(u64 flags, unsigned int cc)
 	return ret != (cc & 1);
 }
 
+/* What a MOV to memory writes. */
+static __always_inline u64 mov_source(const struct lm_x_state *s)
+{
+	const struct lm_insn *insn = s->insn;
+
+	return insn->src == LM_O_IMM ? (u64)insn->imm : lm_x_reg(s, insn->reg, insn->op_bytes);
+}
+
 /* MOV between a register or immediate and memory is what nearly all accesses to devices are. */
 static __always_inline int exec_mov(struct lm_x_state *s)
 {
@@ -213,7 +221,7 @@ static __always_inline int exec_mov(struct lm_x_state *s)
 			lm_x_set_reg(s, insn->reg, v, bytes);
 		return ret;
 	}
-	v = insn->src == LM_O_IMM ? (u64)insn->imm : lm_x_reg(s, insn->reg, bytes);
+	v = mov_source(s);
 	ret = lm_x_linear(s, insn->seg, lm_insn_ea(s->ctx, insn), bytes, true, &la);
 	if (unlikely(ret))
 		return ret;
@@ -425,7 +433,7 @@ u64 lm_exec_mov_source(u64 *gpr, const struct lm_insn *insn)
 {
 	const struct lm_x_state s = { .insn = insn, .gpr = gpr };
 
-	return insn->src == LM_O_IMM ? (u64)insn->imm : lm_x_reg(&s, insn->reg, insn->op_bytes);
+	return mov_source(&s);
 }
 
 /**
