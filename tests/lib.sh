@@ -80,6 +80,23 @@ wait_for() {
 	done
 }
 
+# lets_xsetbv_through: is this emulator QEMU before 9? There a guest's XSETBV changes
+# the host's XCR0, so XSAVE must be hidden from guests.
+lets_xsetbv_through() {
+	case $(cat /sys/class/dmi/id/product_version 2>/dev/null) in
+	*-[1-7].*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# swap_on SIZE: something to swap to; swapoff /dev/zram0 ends it
+swap_on() {
+	modprobe zram 2>/dev/null &&
+		echo "$1" >/sys/block/zram0/disksize &&
+		mkswap /dev/zram0 >/dev/null &&
+		swapon /dev/zram0
+}
+
 # no_leaks NAME: kmemleak (in the debug kernel) finds nothing that is lost. It
 # looks only at what is older than five seconds, and twice to be sure.
 no_leaks() {

@@ -10,18 +10,11 @@
 
 . tests/lib.sh
 
-# QEMU 7.2 lets a guest's XSETBV change the host's XCR0: hide XSAVE there.
 set --
-case $(cat /sys/class/dmi/id/product_version 2>/dev/null) in
-*-[1-7].*) set -- --no-xsave ;;
-esac
+! lets_xsetbv_through || set -- --no-xsave
 tests/api/build/lmapi "$@" || :
 
-# Something to swap to.
-modprobe zram 2>/dev/null &&
-	echo 256M >/sys/block/zram0/disksize &&
-	mkswap /dev/zram0 >/dev/null &&
-	swapon /dev/zram0
+swap_on 256M
 case $(uname -r) in
 *-debug) set -- "$@" --size 16 --seconds 5 ;;
 *) set -- "$@" --size 32 --seconds 4 ;;

@@ -9,17 +9,12 @@
 
 . tests/lib.sh
 
-modprobe zram 2>/dev/null &&
-	echo 256M >/sys/block/zram0/disksize &&
-	mkswap /dev/zram0 >/dev/null &&
-	swapon /dev/zram0
+swap_on 256M
 case $(uname -r) in
 *-debug) set -- --size 8 --seconds 5 ;;
 *) set -- --size 16 --seconds 5 ;;
 esac
-case $(cat /sys/class/dmi/id/product_version 2>/dev/null) in
-*-[1-7].*) set -- "$@" --no-xsave ;;
-esac
+! lets_xsetbv_through || set -- "$@" --no-xsave
 tests/api/build/lmmem "$@" thp fork || :
 swapoff /dev/zram0 2>/dev/null
 [ ! -e /sys/kernel/debug/kmemleak ] || no_leaks 'the clients leave nothing behind'

@@ -13,10 +13,7 @@
 . tests/linux.sh
 
 [ -e /guest/vmlinux ] || kernel=/guest/vmlinuz
-modprobe zram
-echo 512M >/sys/block/zram0/disksize
-mkswap /dev/zram0 >/dev/null
-passes 'something to swap to' swapon /dev/zram0
+passes 'something to swap to' swap_on 512M
 
 group=/sys/fs/cgroup/guest
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control
