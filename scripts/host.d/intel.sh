@@ -107,3 +107,7 @@ fi
 ended() {
 	grep -q 'Shutdown port: shutdown requested' "$log/bochs.log"
 }
+
+show_cpus() {
+	tail -n 20 "$log/bochs.log" >"$log/cpus.log"
+}
