@@ -146,6 +146,7 @@ enum lm_exit_kind {
 	LM_EXIT_UD,		/* an instruction that the guest does not have: #UD */
 	LM_EXIT_EOI,		/* the CPU ended an interrupt that others must hear of */
 	LM_EXIT_APIC_WRITE,	/* the CPU stored into a register of the LAPIC */
+	LM_EXIT_TIMER,		/* lm_vcpu.exit_tsc has come */
 	LM_EXIT_TASK_SWITCH,
 	LM_EXIT_SHUTDOWN,
 	LM_EXIT_FAIL_ENTRY,
@@ -341,6 +342,7 @@ struct lm_vcpu {
 	bool retry;			/* (v) call the handler of exit again before entering */
 	bool dr_loaded;			/* (v) the guest uses DR0-3: they are in the CPU in its section */
 	u64 tsc_entered;		/* (s) with count_guest: host TSC at entry */
+	u64 exit_tsc;			/* (v) with lm_caps.tsc_exit: exit at this host TSC; 0: never */
 	sigset_t sigmask;		/* (v) */
 	bool sigmask_set;
 
@@ -389,6 +391,7 @@ struct lm_caps {
 	u64 tsc_max_ratio;
 	u32 nr_asids;
 	bool apic_hw;		/* the CPU delivers interrupts from the LAPIC's registers */
+	bool tsc_exit;		/* the CPU leaves the guest at a TSC of the host's */
 	bool spec_ctrl;		/* the CPU switches SPEC_CTRL with the guest */
 	bool xsave;		/* XSETBV is intercepted and XCR0 can be switched */
 };

@@ -118,6 +118,7 @@ static void lm_halt(struct lm_vcpu *vcpu)
 	u64 start;
 
 	vcpu->stat.halts++;
+	lm_lapic_timer_halt(vcpu);
 	if (lm_runnable(vcpu) || lm_halt_poll(vcpu))
 		return;
 	start = ktime_get_ns();

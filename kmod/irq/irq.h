@@ -128,6 +128,8 @@ int lm_lapic_isr_highest(struct lm_vcpu *vcpu);	/* vector in service, or -1 */
 bool lm_lapic_isr_plain(struct lm_vcpu *vcpu);
 /* The guest's TSC was written or scaled: the deadline moves. */
 void lm_lapic_timer_tsc_changed(struct lm_vcpu *vcpu);
+void lm_lapic_timer_exit(struct lm_vcpu *vcpu);		/* section: lm_vcpu.exit_tsc has come */
+void lm_lapic_timer_halt(struct lm_vcpu *vcpu);		/* its thread is about to sleep */
 int lm_lapic_lvt_deliver(struct lm_vcpu *vcpu, u32 reg);	/* APIC_LVTPC etc.; any */
 /* KVM_HC_SEND_IPI */
 int lm_lapic_pv_ipi(struct lm_vcpu *vcpu, u64 low, u64 high, u32 min, u64 icr, bool long_mode);

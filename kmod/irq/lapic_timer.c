@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The LAPIC's timer on an hrtimer: one-shot, periodic, TSC deadline.
+ * The LAPIC's timer on an hrtimer: one-shot, periodic, TSC deadline.  A deadline is
+ * the CPU's business while the vCPU runs, where the CPU can leave the guest at a TSC
+ * (lm_vcpu.exit_tsc), and an hrtimer's once it halts.  In between, preempted or in
+ * user space, nobody waits for it: the next entry exits at once.
  *
  * The timer counts at 1 GHz, so an initial count times the divider is a number of
  * nanoseconds.  The callback runs in hard interrupt context, sets IRR and wakes or
@@ -12,6 +15,8 @@
 #include <linux/hrtimer.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
+#include <asm/msr.h>
+#include <asm/tsc.h>
 
 #include "chips.h"
 
@@ -39,16 +44,22 @@ static u64 lm_timer_period(const struct lm_lapic *l, u32 count)
 	return ns;
 }
 
-static enum hrtimer_restart lm_timer_expired(struct hrtimer *hrt)
+static void lm_timer_fire(struct lm_lapic *l)
 {
-	struct lm_lapic *l = container_of(hrt, struct lm_lapic, timer.hrt);
 	u32 lvtt = lm_reg(l, APIC_LVTT);
 
 	if (lm_timer_deadline_mode(l))
 		WRITE_ONCE(l->timer.deadline, 0);
 	if (!(lvtt & APIC_LVT_MASKED))
 		lm_lapic_post(l, lvtt & APIC_VECTOR_MASK, false);
-	if (!lm_timer_periodic(l) || (lvtt & APIC_LVT_MASKED))
+}
+
+static enum hrtimer_restart lm_timer_expired(struct hrtimer *hrt)
+{
+	struct lm_lapic *l = container_of(hrt, struct lm_lapic, timer.hrt);
+
+	lm_timer_fire(l);
+	if (!lm_timer_periodic(l) || (lm_reg(l, APIC_LVTT) & APIC_LVT_MASKED))
 		return HRTIMER_NORESTART;
 	hrtimer_forward_now(hrt, ns_to_ktime(l->timer.period));
 	WRITE_ONCE(l->timer.target, hrtimer_get_expires(hrt));
@@ -65,6 +76,7 @@ void lm_timer_stop(struct lm_lapic *l)
 	hrtimer_cancel(&l->timer.hrt);
 	l->timer.target = 0;
 	l->timer.deadline = 0;
+	l->vcpu->exit_tsc = 0;
 }
 
 /* Nobody would notice a masked periodic timer: it counts without an interrupt. */
@@ -188,6 +200,12 @@ void lm_timer_set_divide(struct lm_lapic *l, u32 tdcr)
 		lm_timer_run(l, lm_reg(l, APIC_TMICT), (u64)left * lm_timer_divide(l));
 }
 
+static void lm_timer_wait(struct lm_lapic *l, u64 cycles)
+{
+	hrtimer_start(&l->timer.hrt, ktime_add_ns(ktime_get(), lm_guest_tsc_to_ns(l->vcpu, cycles)),
+		      HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
 /**
  * lm_timer_set_deadline() - a write of TSC_DEADLINE
  * @l: the LAPIC, its vCPU's thread
@@ -198,26 +216,56 @@ void lm_timer_set_divide(struct lm_lapic *l, u32 tdcr)
 void lm_timer_set_deadline(struct lm_lapic *l, u64 tsc)
 {
 	struct lm_vcpu *vcpu = l->vcpu;
-	u32 lvtt = lm_reg(l, APIC_LVTT);
-	u64 now;
+	u64 host, now, left;
 
 	if (!lm_timer_deadline_mode(l))
 		return;
 	hrtimer_cancel(&l->timer.hrt);
+	vcpu->exit_tsc = 0;
 	l->timer.deadline = tsc;
 	if (!tsc)
 		return;
-	now = lm_tsc_read(vcpu);
+	host = rdtsc_ordered();
+	now = lm_tsc_to_guest(vcpu, host);
 	if (tsc <= now) {
-		l->timer.deadline = 0;
-		if (!(lvtt & APIC_LVT_MASKED))
-			lm_lapic_post(l, lvtt & APIC_VECTOR_MASK, false);
+		lm_timer_fire(l);
 		return;
 	}
-	hrtimer_start(&l->timer.hrt,
-		      ktime_add_ns(ktime_get(),
-				   lm_guest_tsc_to_ns(vcpu, min(tsc - now, LM_DEADLINE_MAX))),
-		      HRTIMER_MODE_ABS_PINNED_HARD);
+	left = min(tsc - now, LM_DEADLINE_MAX);
+	if (lm_caps.tsc_exit && !vcpu->x86.tsc_ratio && !check_tsc_unstable())
+		vcpu->exit_tsc = host + left;
+	else
+		lm_timer_wait(l, left);
+}
+
+/**
+ * lm_lapic_timer_exit() - the CPU left the guest for lm_vcpu.exit_tsc, or shortly before
+ * @vcpu: the vCPU, in its section
+ */
+void lm_lapic_timer_exit(struct lm_vcpu *vcpu)
+{
+	if (!vcpu->exit_tsc || rdtsc_ordered() < vcpu->exit_tsc)
+		return;
+	vcpu->exit_tsc = 0;
+	lm_timer_fire(vcpu->lapic);
+}
+
+/**
+ * lm_lapic_timer_halt() - the vCPU halts: its deadline must wake it
+ * @vcpu: the vCPU, its own thread, outside the section
+ */
+void lm_lapic_timer_halt(struct lm_vcpu *vcpu)
+{
+	u64 at = vcpu->exit_tsc, now;
+
+	if (likely(!at))
+		return;
+	now = rdtsc_ordered();
+	vcpu->exit_tsc = 0;
+	if (at > now)
+		lm_timer_wait(vcpu->lapic, at - now);
+	else
+		lm_timer_fire(vcpu->lapic);
 }
 
 /**

@@ -67,6 +67,9 @@ MODULE_PARM_DESC(vmx_no_apicv, "do not virtualise the APIC in the CPU, but for C
 static bool no_ept_ad;
 module_param_named(vmx_no_ept_ad, no_ept_ad, bool, 0444);
 MODULE_PARM_DESC(vmx_no_ept_ad, "do not let the CPU set accessed and dirty bits (debug)");
+static bool no_timer;
+module_param_named(vmx_no_preemption_timer, no_timer, bool, 0444);
+MODULE_PARM_DESC(vmx_no_preemption_timer, "let the host's timers keep the guest's TSC deadline (debug)");
 static bool no_ple;
 module_param_named(vmx_no_ple, no_ple, bool, 0444);
 MODULE_PARM_DESC(vmx_no_ple, "let guests spin in PAUSE loops without an exit (debug)");
@@ -125,13 +128,23 @@ static int vmx_require(u64 basic)
 	return 0;
 }
 
+/* Errata: these early steppings count at a wrong rate (AAT59, AAU65, BA86 and their like). */
+static bool vmx_timer_broken(void)
+{
+	const struct cpuinfo_x86 *c = &boot_cpu_data;
+
+	return c->x86 == 6 && ((c->x86_model == 0x25 && (c->x86_stepping == 2 || c->x86_stepping == 5)) ||
+			       (c->x86_model == 0x2e && c->x86_stepping == 6) ||
+			       (c->x86_model == 0x3a && c->x86_stepping == 8));
+}
+
 static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 {
 	bool pmu = boot_cpu_has(X86_FEATURE_ARCH_PERFMON);
 	const struct vmx_ctl ctls[] = {
 		{ "pin-based", MSR_IA32_VMX_PINBASED_CTLS, MSR_IA32_VMX_TRUE_PINBASED_CTLS,
 		  PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS,
-		  0, &v->pin },
+		  no_timer || vmx_timer_broken() ? 0 : PIN_BASED_VMX_PREEMPTION_TIMER, &v->pin },
 		{ "processor-based", MSR_IA32_VMX_PROCBASED_CTLS, MSR_IA32_VMX_TRUE_PROCBASED_CTLS,
 		  CPU_BASED_HLT_EXITING | CPU_BASED_RDPMC_EXITING | CPU_BASED_MWAIT_EXITING |
 		  CPU_BASED_MONITOR_EXITING | CPU_BASED_UNCOND_IO_EXITING |
@@ -263,7 +276,7 @@ static int vmx_alloc_cpus(void)
 int lm_vmx_setup(void)
 {
 	struct vmx_caps *v = &lm_vmx_caps;
-	u64 basic, pat;
+	u64 basic, misc, pat;
 	int r = vmx_probe();
 
 	if (r)
@@ -294,6 +307,9 @@ int lm_vmx_setup(void)
 			  (v->proc2 & APICV_NEEDED) == APICV_NEEDED;
 	lm_caps.phys_bits = boot_cpu_data.x86_phys_bits;
 	lm_caps.xsave = boot_cpu_has(X86_FEATURE_XSAVE);
+	rdmsrl(MSR_IA32_VMX_MISC, misc);
+	v->timer_shift = vmx_misc_preemption_timer_rate(misc);
+	lm_caps.tsc_exit = v->pin & PIN_BASED_VMX_PREEMPTION_TIMER;
 	lm_caps.tsc_scaling = v->proc2 & SECONDARY_EXEC_TSC_SCALING;
 	lm_caps.tsc_frac_bits = 48;		/* 25.3 */
 	lm_caps.tsc_max_ratio = ~0ull;

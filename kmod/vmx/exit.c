@@ -35,6 +35,7 @@ static const u8 vmx_plain[] = {
 	[EXIT_REASON_TPR_BELOW_THRESHOLD] = LM_EXIT_IRQ_WINDOW + 1,
 	[EXIT_REASON_INVEPT] = LM_EXIT_UD + 1,
 	[EXIT_REASON_RDTSCP] = LM_EXIT_UD + 1,
+	[EXIT_REASON_PREEMPTION_TIMER] = LM_EXIT_TIMER + 1,
 	[EXIT_REASON_INVVPID] = LM_EXIT_UD + 1,
 	[EXIT_REASON_WBINVD] = (LM_EXIT_INVD + 1) | VMX_INSN,
 	[EXIT_REASON_XSETBV] = (LM_EXIT_XSETBV + 1) | VMX_INSN,
@@ -346,6 +347,23 @@ static void vmx_l1d_flush(struct lm_hw *hw)
 	wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 }
 
+/*
+ * The timer starts anew from its field at each entry (27.7.4), and counts the changes
+ * of one bit of the TSC: the first may come at once, hence one more, so that the exit
+ * is not early.  One that is far off exits in between for nothing.
+ */
+static noinline void vmx_timer(struct lm_vcpu *vcpu)
+{
+	u64 now = rdtsc(), at = vcpu->exit_tsc, ticks = 0;
+
+	vcpu->hw->timer = at;
+	if (!at)
+		ticks = VMX_TIMER_NEVER;
+	else if (at > now)
+		ticks = min_t(u64, ((at - now) >> lm_vmx_caps.timer_shift) + 2, VMX_TIMER_NEVER);
+	vmx_write(VMX_PREEMPTION_TIMER_VALUE, ticks);
+}
+
 void lm_vmx_enter(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
@@ -362,6 +380,8 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 		vmx_entry_work(vcpu);
 		vcpu->inject = 0;
 	}
+	if (vcpu->exit_tsc | hw->timer)
+		vmx_timer(vcpu);
 	vmx_flush(vcpu);
 	if (unlikely(vcpu->st.cr2 != native_read_cr2()))
 		native_write_cr2(vcpu->st.cr2);

@@ -157,6 +157,8 @@ static void vmx_init(struct lm_vcpu *vcpu)
 		vmx_write(HOST_IA32_PERF_GLOBAL_CTRL, hw->perf_host);
 		vmx_write(GUEST_IA32_PERF_GLOBAL_CTRL, hw->perf_guest);
 	}
+	if (hw->pin & PIN_BASED_VMX_PREEMPTION_TIMER)
+		vmx_write(VMX_PREEMPTION_TIMER_VALUE, VMX_TIMER_NEVER);
 	vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vmx_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmx_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);

@@ -111,6 +111,7 @@ struct vmx_msr_lists {
  * @msr_bitmap: MSRs without an exit, one page
  * @x2apic: the bitmap lets MSRs of the x2APIC through
  * @tpr_threshold, @eoi_exit: what these fields hold
+ * @timer: what the preemption timer was set for last, 0: never
  * @msr_lists: MSRs of the host's counters, NULL on a host without; @nr_msrs are loaded
  * @perf_host, @perf_guest: what the PERF_GLOBAL_CTRL fields hold
  * @host_rsp, @host_cr3, @host_cr4, @host_fs_base: what HOST_* hold
@@ -139,6 +140,7 @@ struct lm_hw {
 	bool x2apic;
 	u32 tpr_threshold;
 	u64 eoi_exit[4];
+	u64 timer;
 	struct vmx_msr_lists *msr_lists;
 	u32 nr_msrs;
 	u64 perf_host, perf_guest;
@@ -153,6 +155,7 @@ struct lm_hw {
  * @cr0_fixed, @cr4_fixed: bits that must be 1 in VMX operation
  * @ept: IA32_VMX_EPT_VPID_CAP
  * @revision: of VMCS regions
+ * @timer_shift: the preemption timer counts changes of this bit of the TSC
  * @vpid: tags are used
  * @perf_ctrl: PERF_GLOBAL_CTRL is loaded at entries and exits
  * @ept_ad: the CPU sets accessed and dirty bits of the nested table
@@ -162,6 +165,7 @@ struct vmx_caps {
 	u64 cr0_fixed, cr4_fixed;
 	u64 ept;
 	u32 revision;
+	u8 timer_shift;
 	bool vpid, ept_ad, perf_ctrl;
 };
 
@@ -217,6 +221,7 @@ bool lm_vmx_check(void);
 bool lm_vmx_run(u64 *gpr, u64 *host_rsp, bool launched);
 void lm_vmx_exit_point(void);
 
+#define VMX_TIMER_NEVER		0xffffffff	/* minutes at least, and then an exit for nothing */
 #define VMX_AR_UNUSABLE		BIT(16)
 #define VMX_BLOCK_STI		BIT(0)
 #define VMX_BLOCK_MOVSS		BIT(1)
