@@ -48,3 +48,24 @@ default_kernel() {
 		[ -e "$image" ] && printf '%s\n' "${image#/boot/vmlinuz-}"
 	done | sort -V | tail -n 1
 }
+
+# put_modules FROM TREE: copy kernel modules and all that they depend on from a directory
+# /lib/modules/VERSION into a tree for an archive. Their names are the standard input.
+put_modules() {
+	[ -e "$1/modules.dep" ] || return 0
+	to=$2/lib/modules/${1##*/}
+	mkdir -p "$to"
+	cp "$1/modules.builtin" "$to/" 2>/dev/null || :
+	grep -v '^#' | tr - _ | while read -r module; do
+		# Lines are "kernel/a/b-c.ko: its dependencies".
+		pattern=$(printf %s "$module" | sed 's/_/[-_]/g')
+		sed -n "/^[^:]*\/$pattern\.ko:/s/://p" "$1/modules.dep"
+		grep "^alias [^ ]* $module\$" "$1/modules.alias" >>"$to/modules.alias" || :
+	done | tr ' ' '\n' | sort -u | while read -r file; do
+		[ -n "$file" ] || continue
+		mkdir -p "$to/${file%/*}"
+		# Without their signatures, which nobody checks, but at great length.
+		strip -g -o "$to/$file" "$1/$file"
+		grep "^$file:" "$1/modules.dep" >>"$to/modules.dep"
+	done
+}
