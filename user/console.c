@@ -237,6 +237,7 @@ void console_serve(struct machine *m)
 			{ .fd = m->event_fd, .events = POLLIN },
 			{ .fd = console.signal_fd, .events = POLLIN },
 			{ .fd = STDIN_FILENO, .events = POLLIN },
+			{ .fd = m->loop_fd, .events = POLLIN },
 		};
 
 		if (console.held_len)
@@ -258,6 +259,8 @@ void console_serve(struct machine *m)
 		}
 		if (fds[1].revents)
 			read_signal(m);
+		if (fds[3].revents)
+			loop_serve(m);
 		if (fds[2].revents)
 			read_input(m);
 		if (output)

@@ -4,6 +4,7 @@
  * the old one can be left in a vCPU, an interrupt controller or memory.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,8 +14,6 @@
 #include "machine.h"
 #include "tool.h"
 
-#define GSIS 24
-
 /* What the machine cannot do without. */
 static const struct {
 	int capability;
@@ -23,6 +22,8 @@ static const struct {
 	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
 	{ KVM_CAP_PIT2, "KVM_CAP_PIT2" },
 	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
+	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, "KVM_CAP_IOEVENTFD_ANY_LENGTH" },
 	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
 	{ KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
@@ -66,42 +67,6 @@ static int create_vm(struct machine *m)
 	return 0;
 }
 
-/* The PIT is wired to pin 2 of the I/O APIC, as on a PC; every other line to its own number. */
-static int set_routing(struct machine *m)
-{
-	struct kvm_irq_routing *routing;
-	unsigned int gsi, n = 0;
-	int err = 0;
-
-	routing = calloc(1, sizeof(*routing) + 2 * GSIS * sizeof(routing->entries[0]));
-	if (!routing)
-		return fail("out of memory");
-	for (gsi = 0; gsi < GSIS; gsi++) {
-		struct kvm_irq_routing_entry *e;
-
-		if (gsi < 16 && gsi != 2) {
-			e = &routing->entries[n++];
-			e->gsi = gsi;
-			e->type = KVM_IRQ_ROUTING_IRQCHIP;
-			e->u.irqchip.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER :
-							 KVM_IRQCHIP_PIC_SLAVE;
-			e->u.irqchip.pin = gsi % 8;
-		}
-		if (gsi != 2) {
-			e = &routing->entries[n++];
-			e->gsi = gsi;
-			e->type = KVM_IRQ_ROUTING_IRQCHIP;
-			e->u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
-			e->u.irqchip.pin = gsi ? gsi : 2;
-		}
-	}
-	routing->nr = n;
-	if (ioctl(m->vm_fd, KVM_SET_GSI_ROUTING, routing) < 0)
-		err = fail_errno("cannot wire the interrupts");
-	free(routing);
-	return err;
-}
-
 static int create_irqchips(struct machine *m)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -113,7 +78,7 @@ static int create_irqchips(struct machine *m)
 		return fail_errno("cannot place the TSS");
 	if (ioctl(m->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return fail_errno("cannot create the interrupt controllers");
-	if (set_routing(m))
+	if (irq_init(m))
 		return -1;
 	if (ioctl(m->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
 		return fail_errno("cannot create the timer");
@@ -150,8 +115,28 @@ static int create_devices(struct machine *m, int out_fd)
 	m->serial = serial_new(m, out_fd);
 	m->pm = acpi_pm_new(m);
 	m->rtc = rtc_new(m);
-	if (!m->serial || !m->rtc || !m->pm || pci_add(m) || misc_add(m))
+	if (!m->serial || !m->rtc || !m->pm || !pci_new(m) || misc_add(m))
 		return fail("out of memory");
+	return 0;
+}
+
+/* Devices on the PCI bus, called by their kind and a number. */
+static int add_devices(struct machine *m)
+{
+	const struct machine_config *config = m->config;
+	unsigned int i, j, number;
+
+	for (i = 0; i < config->nr_devices; i++) {
+		const struct device_kind *kind = config->devices[i].kind;
+		struct virtio *v = kind->create(m, config->devices[i].config);
+
+		if (!v)
+			return -1;
+		for (j = number = 0; j < i; j++)
+			number += config->devices[j].kind == kind;
+		snprintf(v->name, sizeof(v->name), "%.8s%u", kind->option, number);
+		m->devices[m->nr_devices++] = v;
+	}
 	return 0;
 }
 
@@ -187,14 +172,15 @@ struct machine *machine_new(const struct machine_config *config, int out_fd)
 		return NULL;
 	}
 	m->config = config;
-	m->fd = m->vm_fd = -1;
+	m->fd = m->vm_fd = m->loop_fd = -1;
 	pthread_mutex_init(&m->crash_lock, NULL);
+	pthread_mutex_init(&m->io_lock, NULL);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->event_fd < 0)
 		fail_errno("cannot make an eventfd");
 	else if (!open_hypervisor(m) && !create_vm(m) && !create_irqchips(m) &&
 		 !create_memory(m) && !boot_load(&config->boot, &m->memory, &m->entry) &&
-		 !create_devices(m, out_fd) && !create_cpus(m))
+		 !create_devices(m, out_fd) && !loop_init(m) && !add_devices(m) && !create_cpus(m))
 		return m;
 	machine_free(m);
 	return NULL;
@@ -233,6 +219,12 @@ void machine_free(struct machine *m)
 	for (i = 0; m->cpus && i < m->config->cpus; i++)
 		vcpu_free(&m->cpus[i]);
 	free(m->cpus);
+	while (m->nr_devices)
+		virtio_free(m->devices[--m->nr_devices]);
+	pci_free(m->pci);
+	free(m->routing);
+	if (m->loop_fd >= 0)
+		close(m->loop_fd);
 	serial_free(m->serial);
 	rtc_free(m->rtc);
 	acpi_pm_free(m->pm);

@@ -13,7 +13,10 @@
 
 #include "boot/boot.h"
 #include "dev/dev.h"
+#include "dev/pci.h"
+#include "virtio/virtio.h"
 
+#define MAX_DEVICES (PCI_SLOTS - 1)
 #define MAX_CPUS 254		/* xAPIC ids; 255 is the broadcast */
 
 /** enum stop_reason - why the machine stopped; the first one stands */
@@ -36,6 +39,8 @@ enum stop_reason {
  * @memory: bytes of RAM
  * @cpus: number of vCPUs
  * @boot: kernel, initrd and command line
+ * @devices: what is on the PCI bus: each a kind, and what the kind made of the user's words
+ * @nr_devices: how many
  */
 struct machine_config {
 	const char *device;
@@ -43,6 +48,11 @@ struct machine_config {
 	uint64_t memory;
 	unsigned int cpus;
 	struct boot_config boot;
+	struct {
+		const struct device_kind *kind;
+		void *config;
+	} devices[MAX_DEVICES];
+	unsigned int nr_devices;
 };
 
 struct machine;
@@ -76,6 +86,11 @@ struct vcpu {
  * @cpuid: what the vCPUs' CPUID is made from
  * @tsc_khz: their TSC's rate, 0 if not known
  * @cpus: the vCPUs
+ * @routing: what the GSIs mean
+ * @io_lock: held in all that the PCI bus and its devices do
+ * @loop_fd: epoll set of what devices wait for
+ * @pci: the PCI bus
+ * @devices: what is on it, @nr_devices of them
  * @ports: port I/O
  * @owned: devices that are freed with the machine and need no more than that
  * @stop: enum stop_reason
@@ -91,6 +106,13 @@ struct machine {
 	struct kvm_cpuid2 *cpuid;
 	uint32_t tsc_khz;
 	struct vcpu *cpus;
+	struct kvm_irq_routing *routing;
+
+	pthread_mutex_t io_lock;
+	int loop_fd;
+	struct pci *pci;
+	struct virtio *devices[MAX_DEVICES];
+	unsigned int nr_devices;
 
 	struct pio_bus ports;
 	struct serial *serial;
@@ -124,6 +146,15 @@ int machine_own(struct machine *m, void *device);
 void machine_irq(struct machine *m, unsigned int gsi, bool level);
 void machine_notify(struct machine *m);
 void machine_stop(struct machine *m, enum stop_reason why);
+
+/* irq.c */
+int irq_init(struct machine *m);
+int irq_route_msi(struct machine *m, unsigned int gsi, uint64_t address, uint32_t data);
+void irq_unroute(struct machine *m, unsigned int gsi);
+int irq_attach(struct machine *m, unsigned int gsi, int fd);
+void irq_detach(struct machine *m, unsigned int gsi, int fd);
+int doorbell_add(struct machine *m, uint64_t address, int fd);
+void doorbell_del(struct machine *m, uint64_t address, int fd);
 
 /* memory.c */
 int memory_init(struct guest_memory *mem, uint64_t size);

@@ -25,7 +25,11 @@ enum {
 	KEY_DEVICE,
 	KEY_NO_REBOOT,
 	KEY_OVERCOMMIT,
+	KEY_DEVICES,		/* plus the place in kinds */
 };
+
+/* The kinds of devices on the PCI bus; each is an option of the same name. */
+static const struct device_kind *const kinds[] = { &rng_kind };
 
 struct run_args {
 	struct machine_config config;
@@ -42,6 +46,7 @@ static const struct argp_option options[] = {
 	{ "name", KEY_NAME, "NAME", 0, "Name of the guest, seen in its threads' names", 0 },
 	{ "no-reboot", KEY_NO_REBOOT, NULL, 0, "End when the guest reboots instead of starting it again", 0 },
 	{ "overcommit", KEY_OVERCOMMIT, NULL, 0, "Allow more memory than the host has", 0 },
+	{ "rng", KEY_DEVICES, NULL, 0, "A source of random numbers (virtio-rng)", 0 },
 	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
 	{ 0 },
 };
@@ -55,6 +60,22 @@ static bool name_is_good(const char *name)
 			return false;
 	}
 	return len && len <= 63 && isalnum((unsigned char)name[0]);
+}
+
+static void add_device(struct run_args *args, const struct device_kind *kind, const char *text,
+		       struct argp_state *state)
+{
+	struct machine_config *config = &args->config;
+	void *device;
+
+	if (config->nr_devices == MAX_DEVICES)
+		argp_error(state, "--%s: there is no place for more than %d devices", kind->option,
+			   MAX_DEVICES);
+	device = kind->parse(text);
+	if (!device)
+		argp_error(state, "--%s: %s", kind->option, fail_text());
+	config->devices[config->nr_devices].kind = kind;
+	config->devices[config->nr_devices++].config = device;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -107,7 +128,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "no kernel: give one with --kernel FILE");
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		if (key < KEY_DEVICES || key >= KEY_DEVICES + (int)ARRAY_SIZE(kinds))
+			return ARGP_ERR_UNKNOWN;
+		add_device(args, kinds[key - KEY_DEVICES], arg, state);
+		break;
 	}
 	return 0;
 }

@@ -38,6 +38,7 @@ int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int fail_errno(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *fail_text(void);
 int complain(void);
+void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int parse_size(const char *text, uint64_t *size);
 int parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *number);
 int read_at(int fd, void *buf, size_t len, uint64_t offset);

@@ -70,6 +70,22 @@ int complain(void)
 }
 
 /**
+ * note() - tell the user something while the guest goes on
+ * @fmt: the message
+ */
+void note(const char *fmt, ...)
+{
+	char text[sizeof(failure)];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	/* The terminal may be in raw mode. */
+	fprintf(stderr, "lamina: %s%s\n", text, isatty(STDERR_FILENO) ? "\r" : "");
+}
+
+/**
  * parse_size() - read a size such as 512M or 2G
  * @text: digits and an optional K, M, G or T (with or without "iB"); MiB without one
  * @size: the size in bytes

@@ -250,8 +250,9 @@ static void handle_exit(struct vcpu *cpu)
 			   run->io.size, run->io.count, run->io.direction == KVM_EXIT_IO_OUT);
 		break;
 	case KVM_EXIT_MMIO:
-		/* No device lives in memory: reads float high, writes go nowhere. */
-		if (!run->mmio.is_write)
+		/* Without a device reads float high, writes go nowhere. */
+		if (!pci_mmio(cpu->m->pci, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
+			      run->mmio.is_write) && !run->mmio.is_write)
 			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 		break;
 	case KVM_EXIT_INTR:

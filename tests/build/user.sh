@@ -39,8 +39,8 @@ program() {
 }
 
 program boot tests/user/boot.c user/boot/*.c user/util.c
-program dev tests/user/dev.c user/dev/*.c user/cpuid.c user/util.c
-
+program dev tests/user/dev.c user/dev/*.c user/cpuid.c user/util.c user/loop.c
+program virtio tests/user/virtio.c user/dev/*.c user/virtio/*.c user/boot/*.c user/util.c user/loop.c
 
 # number FILE OFFSET BYTES: a little-endian number
 number() {
@@ -57,9 +57,11 @@ if command -v iasl >/dev/null; then
 		xsdt=$(($(number "$acpi" 24 8) - base))
 		fadt=$(($(number "$acpi" $((xsdt + 36)) 8) - base))
 		madt=$(($(number "$acpi" $((xsdt + 44)) 8) - base))
+		mcfg=$(($(number "$acpi" $((xsdt + 52)) 8) - base))
 		dsdt=$(($(number "$acpi" $((fadt + 140)) 8) - base))
 		facs=$(($(number "$acpi" $((fadt + 36)) 4) - base))
-		for at in "xsdt $xsdt" "facp $fadt" "apic $madt" "dsdt $dsdt" "facs $facs"; do
+		for at in "xsdt $xsdt" "facp $fadt" "apic $madt" "mcfg $mcfg" "dsdt $dsdt" \
+			"facs $facs"; do
 			name=${at% *}
 			at=${at#* }
 			length=$(number "$acpi" $((at + 4)) 4)
@@ -72,7 +74,7 @@ if command -v iasl >/dev/null; then
 			[ -s "$out/$name.dsl" ] || not_ok "iasl writes $name"
 		done
 		unlike "checksums with $cpus CPUs" \
-			"$(cat "$out"/facp.dsl "$out"/apic.dsl "$out"/xsdt.dsl)" 'Incorrect checksum'
+			"$(cat "$out"/facp.dsl "$out"/apic.dsl "$out"/mcfg.dsl "$out"/xsdt.dsl)" 'Incorrect checksum'
 		is "MADT names $cpus CPUs" \
 			"$(grep -c 'Processor Enabled : 1' "$out/apic.dsl")" "$cpus"
 		is "DSDT names $cpus CPUs" "$(grep -c 'ACPI0007' "$out/dsdt.dsl")" "$cpus"
@@ -80,6 +82,9 @@ if command -v iasl >/dev/null; then
 		like "DSDT compiles again with $cpus CPUs" "$output" '0 Errors, 0 Warnings'
 	done
 	like 'FADT: reset register' "$(cat "$out/facp.dsl")" 'Reset Register Supported.*: 1'
+	like 'MCFG: the bus' "$(cat "$out/mcfg.dsl")" 'Base Address : 00000000C0000000'
+	is 'DSDT: an interrupt for each place' "$(grep -cE '^ *0x00[01][0-9A-F]FFFF' \
+		"$out/dsdt.dsl")" 31
 	like 'MADT: the PIT is on pin 2' "$(grep -A6 'Interrupt Source Override' "$out/apic.dsl")" \
 		'Interrupt : 00000002'
 else

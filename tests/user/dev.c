@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The machine's devices, driven port by port, and the CPUID that is made for each vCPU. The machine
- * around them is played by this file.
+ * around them is played by fake.h.
  */
 #include <linux/serial_reg.h>
 #include <stdlib.h>
@@ -9,54 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../user/machine.h"
-#include "../../user/tool.h"
+#include "fake.h"
 #include "test.h"
-
-static struct machine machine;
-static bool line[24];
-static unsigned int notified;
-
-int machine_own(struct machine *m, void *device)
-{
-	m->owned[m->owned_count++] = device;
-	return 0;
-}
-
-void machine_irq(struct machine *m, unsigned int gsi, bool level)
-{
-	(void)m;
-	line[gsi] = level;
-}
-
-void machine_notify(struct machine *m)
-{
-	(void)m;
-	notified++;
-}
-
-void machine_stop(struct machine *m, enum stop_reason why)
-{
-	atomic_store(&m->stop, (int)why);
-}
-
-static void out(uint16_t port, uint32_t value, unsigned int size)
-{
-	pio_access(&machine.ports, port, &value, size, 1, true);
-}
-
-static uint32_t in(uint16_t port, unsigned int size)
-{
-	uint32_t value = 0;
-
-	pio_access(&machine.ports, port, &value, size, 1, false);
-	return value;
-}
-
-static int stopped(void)
-{
-	return atomic_exchange(&machine.stop, STOP_NONE);
-}
 
 static void test_serial(int reader)
 {
@@ -267,7 +221,8 @@ int main(void)
 	machine.serial = serial_new(&machine, ends[1]);
 	machine.rtc = rtc_new(&machine);
 	machine.pm = acpi_pm_new(&machine);
-	if (!machine.serial || !machine.rtc || !machine.pm || pci_add(&machine) || misc_add(&machine))
+	if (!machine.serial || !machine.rtc || !machine.pm || !pci_new(&machine) ||
+	    misc_add(&machine))
 		return 1;
 	test_serial(ends[0]);
 	test_rtc();
@@ -277,6 +232,7 @@ int main(void)
 	serial_free(machine.serial);
 	rtc_free(machine.rtc);
 	acpi_pm_free(machine.pm);
+	pci_free(machine.pci);
 	while (machine.owned_count)
 		free(machine.owned[--machine.owned_count]);
 	return failed;

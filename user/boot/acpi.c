@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ACPI tables (ACPI specification 6.4, chapter 5): RSDP, XSDT, FADT, FACS, DSDT and MADT. They name
+ * The ACPI tables (ACPI specification 6.4, chapter 5): RSDP, XSDT, FADT, FACS, DSDT, MADT and MCFG. They name
  * the devices of dev/ and are the only place besides dev.h that knows their ports and interrupts.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "../dev/dev.h"
+#include "../dev/pci.h"
 #include "../tool.h"
 #include "aml.h"
 #include "boot.h"
@@ -98,6 +99,23 @@ static void add_device(struct aml *a, const char *name, const char *id, uint16_t
 	aml_end(a, device);
 }
 
+/* Which GSI the INTA of each place is: PCI_INTX_LINES lines in turn. */
+static void add_pci_routing(struct aml *a)
+{
+	size_t table = aml_begin_name_package(a, "_PRT", PCI_SLOTS - 1), entry;
+	unsigned int slot;
+
+	for (slot = 1; slot < PCI_SLOTS; slot++) {
+		entry = aml_begin_package(a, 4);
+		aml_integer(a, slot << 16 | 0xffff);
+		aml_integer(a, 0);
+		aml_integer(a, 0);
+		aml_integer(a, PCI_INTX_GSI + slot % PCI_INTX_LINES);
+		aml_end(a, entry);
+	}
+	aml_end(a, table);
+}
+
 static void add_pci_root(struct aml *a)
 {
 	size_t device = aml_begin_device(a, "PCI0"), resources;
@@ -106,11 +124,21 @@ static void add_pci_root(struct aml *a)
 	aml_name_integer(a, "_BBN", 0);
 	aml_name_integer(a, "_UID", 0);
 	resources = aml_begin_resources(a);
-	aml_bus_range(a, 0, 0xff);
+	aml_bus_range(a, 0, 0);
 	aml_io(a, PORT_PCI, 8);
 	aml_io_range(a, 0, PORT_PCI - 1);
 	aml_io_range(a, PORT_PCI + 8, 0xffff);
-	aml_memory_range(a, (uint32_t)HOLE_START, (uint32_t)PCI_WINDOW_END - 1);
+	aml_memory_range(a, (uint32_t)PCI_WINDOW, (uint32_t)PCI_WINDOW_END - 1);
+	aml_end_resources(a, resources);
+	add_pci_routing(a);
+	aml_end(a, device);
+
+	/* The PCI Firmware specification (4.1.2) wants what MCFG names to be a mainboard's resource. */
+	device = aml_begin_device(a, "ECAM");
+	aml_name_eisa_id(a, "_HID", "PNP0C02");
+	aml_name_integer(a, "_UID", 0);
+	resources = aml_begin_resources(a);
+	aml_memory(a, (uint32_t)ECAM_ADDRESS, (uint32_t)ECAM_SIZE);
 	aml_end_resources(a, resources);
 	aml_end(a, device);
 }
@@ -243,12 +271,26 @@ static size_t build_madt(struct tables *t, unsigned int cpus)
 	return at;
 }
 
-static size_t build_xsdt(struct tables *t, size_t fadt, size_t madt)
+static size_t build_mcfg(struct tables *t)
+{
+	size_t at = begin_table(t, "MCFG", 1);
+
+	put(&t->out, 0, 8);
+	put(&t->out, ECAM_ADDRESS, 8);
+	put(&t->out, 0, 2);		/* segment */
+	put(&t->out, 0, 2);		/* from bus 0 to bus 0 */
+	put(&t->out, 0, 4);
+	end_table(t, at);
+	return at;
+}
+
+static size_t build_xsdt(struct tables *t, size_t fadt, size_t madt, size_t mcfg)
 {
 	size_t at = begin_table(t, "XSDT", 1);
 
 	put(&t->out, t->gpa + fadt, 8);
 	put(&t->out, t->gpa + madt, 8);
+	put(&t->out, t->gpa + mcfg, 8);
 	end_table(t, at);
 	return at;
 }
@@ -277,14 +319,15 @@ static void build_rsdp(uint8_t *rsdp, uint64_t xsdt)
 int acpi_build(uint8_t *buf, size_t size, uint64_t gpa, unsigned int cpus, uint64_t *rsdp)
 {
 	struct tables t = { .out = { .data = buf, .size = size }, .gpa = gpa };
-	size_t facs, dsdt, fadt, madt, xsdt;
+	size_t facs, dsdt, fadt, madt, mcfg, xsdt;
 
 	zeros(&t.out, RSDP_SIZE);
 	facs = build_facs(&t);
 	dsdt = build_dsdt(&t, cpus);
 	fadt = build_fadt(&t, facs, dsdt);
 	madt = build_madt(&t, cpus);
-	xsdt = build_xsdt(&t, fadt, madt);
+	mcfg = build_mcfg(&t);
+	xsdt = build_xsdt(&t, fadt, madt, mcfg);
 	if (t.out.full)
 		return fail("the ACPI tables do not fit");
 	build_rsdp(buf, gpa + xsdt);

@@ -133,17 +133,23 @@ size_t aml_begin_device(struct aml *a, const char *name)
 	return mark;
 }
 
-/** aml_begin_name_package() - Name(name, Package(elements) { */
-size_t aml_begin_name_package(struct aml *a, const char *name, uint8_t elements)
+/** aml_begin_package() - Package(elements) { */
+size_t aml_begin_package(struct aml *a, uint8_t elements)
 {
 	size_t mark;
 
-	aml_byte(a, NAME_OP);
-	aml_name(a, name);
 	aml_byte(a, PACKAGE_OP);
 	mark = a->len;
 	aml_byte(a, elements);
 	return mark;
+}
+
+/** aml_begin_name_package() - Name(name, Package(elements) { */
+size_t aml_begin_name_package(struct aml *a, const char *name, uint8_t elements)
+{
+	aml_byte(a, NAME_OP);
+	aml_name(a, name);
+	return aml_begin_package(a, elements);
 }
 
 /**
@@ -266,4 +272,14 @@ void aml_io_range(struct aml *a, uint16_t first, uint16_t last)
 void aml_memory_range(struct aml *a, uint32_t first, uint32_t last)
 {
 	address_space(a, 0x87, 4, 0, 1, first, last);
+}
+
+/** aml_memory() - Memory32Fixed(ReadWrite, base, length) */
+void aml_memory(struct aml *a, uint32_t base, uint32_t length)
+{
+	aml_byte(a, 0x86);
+	little_endian(a, 9, 2);
+	aml_byte(a, 1);
+	little_endian(a, base, 4);
+	little_endian(a, length, 4);
 }

@@ -33,6 +33,7 @@ void aml_name_string(struct aml *a, const char *name, const char *text);
 size_t aml_begin_scope(struct aml *a, const char *name);
 size_t aml_begin_device(struct aml *a, const char *name);
 size_t aml_begin_name_package(struct aml *a, const char *name, uint8_t elements);
+size_t aml_begin_package(struct aml *a, uint8_t elements);
 void aml_end(struct aml *a, size_t mark);
 void aml_integer(struct aml *a, uint32_t value);
 
@@ -44,5 +45,6 @@ void aml_irq(struct aml *a, unsigned int irq);
 void aml_bus_range(struct aml *a, uint16_t first, uint16_t last);
 void aml_io_range(struct aml *a, uint16_t first, uint16_t last);
 void aml_memory_range(struct aml *a, uint32_t first, uint32_t last);
+void aml_memory(struct aml *a, uint32_t base, uint32_t length);
 
 #endif

@@ -25,6 +25,9 @@ enum {
 #define CMDLINE_MAX 0x10000u
 #define HOLE_START 0xc0000000ull	/* 3 GiB: PCI window and interrupt controllers */
 #define HOLE_END 0x100000000ull
+#define ECAM_ADDRESS 0xc0000000ull	/* PCI configuration space: one bus */
+#define ECAM_SIZE 0x100000ull
+#define PCI_WINDOW (ECAM_ADDRESS + ECAM_SIZE)	/* where BARs can be */
 #define PCI_WINDOW_END 0xfec00000ull
 #define IOAPIC_ADDRESS 0xfec00000u
 #define LAPIC_ADDRESS 0xfee00000u

@@ -83,7 +83,6 @@ struct acpi_pm *acpi_pm_new(struct machine *m);
 void acpi_pm_free(struct acpi_pm *pm);
 void acpi_pm_press_power(struct acpi_pm *pm);
 
-int pci_add(struct machine *m);
 int misc_add(struct machine *m);
 
 #endif
