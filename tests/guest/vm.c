@@ -398,7 +398,9 @@ static bool handle_exit(struct vcpu *v)
 		say("triple fault; ");
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
-		if ((vm->flags & F_EMULFAIL) && r->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
+		if ((vm->flags & F_EMULFAIL) &&
+		    (r->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ||
+		     r->internal.suberror == KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON)) {
 			vm_end(vm, VERDICT_PASS);
 			return false;
 		}

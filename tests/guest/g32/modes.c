@@ -249,7 +249,7 @@ static void task_b(void)
 	}
 }
 
-GUEST(p32_task_switch, 0, 1)
+static void make_task_b(void)
 {
 	u32 t = (u32)tss_b;
 
@@ -260,6 +260,22 @@ GUEST(p32_task_switch, 0, 1)
 	tss_b[19] = 0x18;
 	tss_b[25] = 104 << 16;
 	gdt[0x88 / 8] = 0x0000890000000067ull | (u64)(t & 0xffffff) << 16 | (u64)(t >> 24) << 56;
+}
+
+/* VMX exits before each task switch (SDM vol. 3, 26.4.2), which is not done in software. */
+GUEST(p32_task_switch_exits, F_EMULFAIL, 1)
+{
+	if (INFO->vendor != 'I')
+		skip("the CPU does it");
+	make_task_b();
+	asm volatile("lcall $0x88, $0" ::: "memory");
+}
+
+GUEST(p32_task_switch, 0, 1)
+{
+	if (INFO->vendor == 'I')
+		skip("VMX: ends KVM_RUN");
+	make_task_b();
 	asm volatile("lcall $0x88, $0" ::: "memory");
 	CHECK_EQ(task_ran, 1);
 	asm volatile("lcall $0x88, $0" ::: "memory");

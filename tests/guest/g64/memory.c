@@ -186,6 +186,7 @@ static void slot_writer(int cpu)
 		*p = ap_rounds + 1;
 		ap_rounds++;
 		*p = ap_rounds;
+		cpu_relax();
 	}
 	ap_stop = 2;
 }
