@@ -147,6 +147,7 @@ enum lm_exit_kind {
 	LM_EXIT_EOI,		/* the CPU ended an interrupt that others must hear of */
 	LM_EXIT_APIC_WRITE,	/* the CPU stored into a register of the LAPIC */
 	LM_EXIT_TIMER,		/* lm_vcpu.exit_tsc has come */
+	LM_EXIT_DIRTY,		/* the CPU's log of dirty pages is full */
 	LM_EXIT_TASK_SWITCH,
 	LM_EXIT_SHUTDOWN,
 	LM_EXIT_FAIL_ENTRY,
@@ -426,6 +427,8 @@ struct lm_backend {
 	void (*tsc)(struct lm_vcpu *vcpu);	/* write TSC offset and ratio */
 	/* Section: what waits in the LAPIC changed; NULL if the CPU knows nothing of it. */
 	void (*apic)(struct lm_vcpu *vcpu);
+	/* Section: lm_mem_logged() for each page that the CPU logged; NULL if it logs none. */
+	void (*dirty)(struct lm_vcpu *vcpu);
 	void (*dump)(struct lm_vcpu *vcpu);	/* the save area to the log, on failed entries */
 };
 

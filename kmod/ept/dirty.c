@@ -6,12 +6,51 @@
  * flush.  A fault that makes a page writable claims the leaf, sets the bit and
  * installs the leaf: if we took that bit, we meet claim or leaf and zap it; if
  * we did not, it is there for the next call.
+ *
+ * Where the CPU logs pages itself (format.log), pages stay writable and lose their
+ * dirty bit instead.  What the CPU logged waits with the vCPU until it leaves its
+ * section, the log is full, or somebody reads the bitmap.
  */
 #include <linux/bitops.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "../backend.h"
 #include "tree.h"
+
+/**
+ * lm_mem_logged - a page is in the CPU's log
+ * @vcpu: in its section
+ * @gpa: of the page
+ */
+void lm_mem_logged(struct lm_vcpu *vcpu, u64 gpa)
+{
+	u64 gfn = gpa >> PAGE_SHIFT;
+	struct lm_slot *slot = lm_slot_find(vcpu, lm_slots_section(vcpu), gfn);
+
+	if (slot)
+		lm_slot_mark(slot, gfn);
+}
+
+static void lm_dirty_collect_here(void *vm)
+{
+	struct lm_vcpu *vcpu = this_cpu_read(lm_current);
+
+	if (vcpu && vcpu->vm == vm)
+		lm_backend->dirty(vcpu);
+}
+
+/**
+ * lm_dirty_collect - bring what the CPUs logged so far into the bitmaps
+ * @vm: the VM; its lock is taken
+ */
+void lm_dirty_collect(struct lm_vm *vm)
+{
+	const struct lm_npt_format *f = vm->mem.format;
+
+	if (!(f->log & f->write))
+		lm_sections_call(vm, lm_dirty_collect_here);
+}
 
 static void lm_dirty_give_back(const struct lm_slot *slot, const unsigned long *bits)
 {
@@ -35,7 +74,7 @@ static void lm_dirty_take(struct lm_zap *z, const struct lm_slot *slot, unsigned
 		first = __ffs(bits[i]);
 		last = __fls(bits[i]);
 		gfn = slot->gfn + i * BITS_PER_LONG;
-		/* Pages in between that are not in the log are not writable either. */
+		/* Pages in between that are not in the log are clean, or the CPU is just at it. */
 		lm_zap_write(z, gfn + first, gfn + last + 1);
 	}
 }
@@ -56,6 +95,7 @@ static int lm_get_dirty_log(struct lm_vm *vm, struct kvm_dirty_log *log)
 	bits = kvzalloc(bytes, GFP_KERNEL_ACCOUNT);
 	if (!bits)
 		return -ENOMEM;
+	lm_dirty_collect(vm);
 	lm_dirty_take(&z, slot, bits);
 	lm_zap_finish(&z);
 	if (copy_to_user(log->dirty_bitmap, bits, bytes)) {

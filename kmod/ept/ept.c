@@ -39,8 +39,9 @@ struct lm_npt_format lm_ept = {
  * lm_ept_setup - fill in what depends on the host
  * @pat: its PAT
  * @ad: the CPU sets accessed and dirty bits
+ * @pml: the CPU logs each page whose dirty bit it sets
  */
-void lm_ept_setup(u64 pat, bool ad)
+void lm_ept_setup(u64 pat, bool ad, bool pml)
 {
 	unsigned int i;
 
@@ -54,4 +55,5 @@ void lm_ept_setup(u64 pat, bool ad)
 		lm_ept.memtype[1][i] = type;
 	}
 	lm_ept.age_by_fault = !ad;
+	lm_ept.log = pml ? EPT_D : EPT_W | EPT_D;
 }

@@ -17,6 +17,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -98,6 +99,7 @@ struct lm_npt_format {
 	u64 present;			/* any of these set: present */
 	u64 leaf;			/* bits of every leaf but those below */
 	u64 write, accessed, dirty, large;
+	u64 log;			/* what the dirty log takes away: @dirty alone if the CPU logs */
 	u64 table;			/* bits of a pointer to a table */
 	u64 addr_mask;
 	u64 memtype[2][8];		/* [large][PAT << 2 | PCD << 1 | PWT of the host's entry] */
@@ -106,7 +108,7 @@ struct lm_npt_format {
 
 extern const struct lm_npt_format lm_npt;
 extern struct lm_npt_format lm_ept;
-void lm_ept_setup(u64 pat, bool ad);
+void lm_ept_setup(u64 pat, bool ad, bool pml);
 
 struct lm_mem {
 	struct lm_slots __rcu *slots;
@@ -120,6 +122,7 @@ struct lm_mem {
 	void *apic_page;			/* (c) behind the LAPIC's registers, or NULL */
 	bool apic_off;				/* never map it again */
 	bool dead;				/* the mm is gone */
+	bool logs;				/* a slot keeps a dirty log, or did; sections read it */
 	struct lm_flush flush;
 	atomic_long_t table_pages;
 	long max_table_pages;
@@ -144,6 +147,7 @@ void lm_apic_page_off(struct lm_vm *vm);
 /* KVM_SET_USER_MEMORY_REGION; takes vm->lock. */
 int lm_mem_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_region *r);
 int lm_mem_get_dirty_log(struct lm_vm *vm, struct kvm_dirty_log *log);
+void lm_mem_logged(struct lm_vcpu *vcpu, u64 gpa);	/* section: the CPU's log has this page */
 
 /*
  * lm_mem_fault - resolve a nested page fault; in the section, interrupts off
@@ -177,6 +181,8 @@ bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write);
  * and spinlocks of the mm held; interrupts on.
  */
 void lm_flush_all(struct lm_vm *vm);
+/* Run @func on each CPU that is in a section of the VM; context as above. */
+void lm_sections_call(struct lm_vm *vm, smp_call_func_t func);
 
 /**
  * enum lm_flush_how - what an entry must do about its TLB tag

@@ -176,18 +176,17 @@ static int lm_fault_resolve(const struct lm_fault *f, int level, u64 *leaf)
 		return LM_AGAIN;
 	if (f->slot->flags & KVM_MEM_READONLY)
 		write = false;
-	if (f->slot->dirty) {
-		write = f->write;
-		/* Before the leaf is there: who clears the log later finds leaf or claim and zaps it. */
-		if (write)
-			lm_slot_mark(f->slot, f->gfn);
-	}
+	/* Before the leaf is there: who clears the log later finds leaf or claim and zaps it. */
+	if (f->slot->dirty && f->write)
+		lm_slot_mark(f->slot, f->gfn);
 	*leaf = ((hp.pfn & ~(pages - 1)) << PAGE_SHIFT) | (hp.val & sme_me_mask) |
 		fmt->leaf | fmt->memtype[level > 1][lm_host_memtype(&hp)];
 	if (level > 1)
 		*leaf |= fmt->large;
 	if (write)
 		*leaf |= fmt->write | fmt->dirty;
+	if (f->slot->dirty && !f->write)
+		*leaf &= ~fmt->log;
 	return LM_DONE;
 }
 

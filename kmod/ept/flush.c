@@ -56,7 +56,7 @@ static void lm_flush_ack(void *unused)
 {
 }
 
-static void lm_flush_kick(struct lm_vm *vm)
+static void lm_flush_kick(struct lm_vm *vm, smp_call_func_t func)
 {
 	struct cpumask *cpus = vm->mem.flush.cpus;
 	struct lm_vcpu *vcpu;
@@ -70,7 +70,7 @@ static void lm_flush_kick(struct lm_vm *vm)
 			cpumask_set_cpu(cpu, cpus);
 	}
 	/* Not this CPU: who is in a section does not get here. */
-	smp_call_function_many(cpus, lm_flush_ack, NULL, true);
+	smp_call_function_many(cpus, func, vm, true);
 #ifdef LM_KUNIT
 	if (vm->mem.test_flush)
 		vm->mem.test_flush(&vm->mem);
@@ -95,11 +95,25 @@ void lm_flush_all(struct lm_vm *vm)
 		u64 gen = atomic64_read(&flush->gen);
 
 		smp_mb();	/* whoever counted up to gen did so before we look at the CPUs */
-		lm_flush_kick(vm);
+		lm_flush_kick(vm, lm_flush_ack);
 		trace_lm_flush_all(gen, vm->nr_vcpus);
 		flush->done = gen;
 	}
 	spin_unlock(&flush->lock);
+}
+
+/**
+ * lm_sections_call - run a function on each CPU that is in a section of the VM
+ * @vm: its argument
+ * @func: runs in the section's window, or after its end
+ *
+ * Context: as lm_flush_all().
+ */
+void lm_sections_call(struct lm_vm *vm, smp_call_func_t func)
+{
+	spin_lock(&vm->mem.flush.lock);
+	lm_flush_kick(vm, func);
+	spin_unlock(&vm->mem.flush.lock);
 }
 
 /**

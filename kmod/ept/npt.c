@@ -29,6 +29,7 @@ const struct lm_npt_format lm_npt = {
 	.write = NPT_W,
 	.accessed = NPT_A,
 	.dirty = NPT_D,
+	.log = NPT_W | NPT_D,
 	.large = NPT_PS,
 	.table = NPT_P | NPT_W | NPT_U | NPT_A,
 	.addr_mask = GENMASK_ULL(51, 12),

@@ -218,6 +218,11 @@ static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct 
 	bound = 2 * lm_tree_bound(mem, new) + LM_TABLE_CACHE;
 	WRITE_ONCE(mem->max_table_pages, max(bound, mem->max_table_pages));
 
+	if (now && now->dirty)
+		WRITE_ONCE(mem->logs, true);
+	/* What is in the CPUs' logs has the old addresses. */
+	if (was && was->dirty)
+		lm_dirty_collect(vm);
 	rcu_assign_pointer(mem->old_slots, old);
 	rcu_assign_pointer(mem->slots, new);
 	smp_mb();	/* published before any leaf is looked at; pairs with the claim */

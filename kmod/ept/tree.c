@@ -6,7 +6,7 @@
  *  - vCPUs in their section resolve faults (fault.c): they claim and fill
  *    leaves and link tables into empty entries, by cmpxchg, without a lock;
  *  - zappers (notifier, slot updates, dirty log) empty leaves, take the write
- *    bit away and unlink tables, by cmpxchg, inside rcu_read_lock().
+ *    or dirty bit away and unlink tables, by cmpxchg, inside rcu_read_lock().
  *
  * A zap that covers the whole span of a table unlinks it with all below.  This
  * is also how a range goes back to large pages: the host zaps the range when it
@@ -326,9 +326,9 @@ static void lm_zap_write_one(struct lm_zap *z, struct lm_iter *it)
 			return;
 		}
 		if (lm_entry_present(it->mem, pos->val) && pos->level == 1) {
-			if (!(pos->val & f->write))
+			if (!(pos->val & f->log))
 				return;
-			new = pos->val & ~(f->write | f->dirty);
+			new = pos->val & ~f->log;
 		}
 		if (lm_zap_entry(z, pos, new))
 			return;
@@ -336,13 +336,14 @@ static void lm_zap_write_one(struct lm_zap *z, struct lm_iter *it)
 }
 
 /**
- * lm_zap_write - take the write bit from a range of the tree
+ * lm_zap_write - have writes to a range of the tree noticed again
  * @z: the zap
  * @gfn: first page
  * @end: page after the last
  *
- * For the dirty log: large leaves are emptied, since what follows them must be
- * small, and so are claims.
+ * For the dirty log: small leaves lose the write bit, or the dirty bit where the CPU
+ * logs; large ones are emptied, since what follows them must be small, and so are
+ * claims.
  */
 void lm_zap_write(struct lm_zap *z, u64 gfn, u64 end)
 {

@@ -141,6 +141,7 @@ static inline unsigned long lm_slot_hva(const struct lm_slot *slot, u64 gfn)
 }
 
 /* ---- dirty.c ---- */
+void lm_dirty_collect(struct lm_vm *vm);
 static inline void lm_slot_mark(const struct lm_slot *slot, u64 gfn)
 {
 	u64 bit = gfn - slot->gfn;

@@ -147,6 +147,12 @@ static int lm_exit_timer(struct lm_vcpu *vcpu)
 	return LM_DONE;
 }
 
+static int lm_exit_dirty(struct lm_vcpu *vcpu)
+{
+	lm_backend->dirty(vcpu);
+	return LM_DONE;
+}
+
 static int lm_exit_shutdown(struct lm_vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
@@ -220,6 +226,8 @@ int lm_handle_exit(struct lm_vcpu *vcpu)
 		return lm_exit_apic_write(vcpu);
 	case LM_EXIT_TIMER:
 		return lm_exit_timer(vcpu);
+	case LM_EXIT_DIRTY:
+		return lm_exit_dirty(vcpu);
 	case LM_EXIT_SHUTDOWN:
 		return lm_exit_shutdown(vcpu);
 	case LM_EXIT_FAIL_ENTRY:

@@ -27,7 +27,7 @@
 	{ LM_EXIT_PAUSE, "pause" }, { LM_EXIT_MWAIT, "mwait" },	\
 	{ LM_EXIT_RDPMC, "rdpmc" }, { LM_EXIT_UD, "ud" },	\
 	{ LM_EXIT_EOI, "eoi" }, { LM_EXIT_APIC_WRITE, "apic_write" },	\
-	{ LM_EXIT_TIMER, "timer" },				\
+	{ LM_EXIT_TIMER, "timer" }, { LM_EXIT_DIRTY, "dirty" },	\
 	{ LM_EXIT_TASK_SWITCH, "task_switch" },			\
 	{ LM_EXIT_SHUTDOWN, "shutdown" },			\
 	{ LM_EXIT_FAIL_ENTRY, "fail_entry" },			\

@@ -70,6 +70,9 @@ MODULE_PARM_DESC(vmx_no_ept_ad, "do not let the CPU set accessed and dirty bits 
 static bool no_timer;
 module_param_named(vmx_no_preemption_timer, no_timer, bool, 0444);
 MODULE_PARM_DESC(vmx_no_preemption_timer, "let the host's timers keep the guest's TSC deadline (debug)");
+static bool no_pml;
+module_param_named(vmx_no_pml, no_pml, bool, 0444);
+MODULE_PARM_DESC(vmx_no_pml, "keep the dirty log by write faults rather than by the CPU's own log (debug)");
 static bool no_ple;
 module_param_named(vmx_no_ple, no_ple, bool, 0444);
 MODULE_PARM_DESC(vmx_no_ple, "let guests spin in PAUSE loops without an exit (debug)");
@@ -159,6 +162,7 @@ static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 		  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
 		  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_XSAVES |
 		  SECONDARY_EXEC_TSC_SCALING | (no_apicv ? 0 : APICV_CTLS) |
+		  (no_pml ? 0 : SECONDARY_EXEC_ENABLE_PML) |
 		  (no_ple ? 0 : SECONDARY_EXEC_PAUSE_LOOP_EXITING), &v->proc2 },
 		{ "exit", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
 		  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |
@@ -204,6 +208,9 @@ static int vmx_read_ept(struct vmx_caps *v)
 		v->proc2 &= ~SECONDARY_EXEC_ENABLE_VPID;
 	v->vpid = v->proc2 & SECONDARY_EXEC_ENABLE_VPID;
 	v->ept_ad = (v->ept & EPT_CAP_AD) && !no_ept_ad;
+	/* Pages are logged as their dirty bits are set. */
+	if (!v->ept_ad)
+		v->proc2 &= ~SECONDARY_EXEC_ENABLE_PML;
 	return 0;
 }
 
@@ -298,7 +305,7 @@ int lm_vmx_setup(void)
 	v->cr0_fixed &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
 
 	rdmsrl(MSR_IA32_CR_PAT, pat);
-	lm_ept_setup(pat, v->ept_ad);
+	lm_ept_setup(pat, v->ept_ad, v->proc2 & SECONDARY_EXEC_ENABLE_PML);
 	lm_caps.npt = &lm_ept;
 	lm_caps.npt_levels = (v->ept & EPT_CAP_WALK_5) && boot_cpu_data.x86_phys_bits > 48 ? 5 : 4;
 	lm_caps.large_levels = v->ept & EPT_CAP_1G ? 3 : v->ept & EPT_CAP_2M ? 2 : 1;

@@ -122,6 +122,14 @@ static void vmx_block_nmi(struct lm_vcpu *vcpu)
 		  vmx_read(GUEST_INTERRUPTIBILITY_INFO) | VMX_BLOCK_NMI);
 }
 
+/* The same for exits in the middle of an access to memory. */
+static void vmx_iret_access(struct lm_vcpu *vcpu, u32 vectoring)
+{
+	if (unlikely(vcpu->ev.nmi_masked || atomic_read(&vcpu->ev.nmi_pending)) &&
+	    !(vectoring & LM_EV_VALID) && (vmx_read(EXIT_QUALIFICATION) & UNBLOCK_NMI))
+		vmx_block_nmi(vcpu);
+}
+
 static void vmx_exit_exception(struct lm_vcpu *vcpu, u32 info, u32 vectoring)
 {
 	struct lm_exit *e = &vcpu->exit;
@@ -185,16 +193,16 @@ static u32 vmx_vectoring(struct lm_vcpu *vcpu)
 static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 {
 	struct lm_exit *e = &vcpu->exit;
-	u32 info;
 
 	vcpu->hw->l1d_flush = true;
 	switch (reason) {
 	case EXIT_REASON_EPT_VIOLATION:
-		info = vmx_vectoring(vcpu);
+		vmx_iret_access(vcpu, vmx_vectoring(vcpu));
 		vmx_exit_npf(e);
-		if (unlikely(vcpu->ev.nmi_masked || atomic_read(&vcpu->ev.nmi_pending)) &&
-		    !(info & LM_EV_VALID) && (vmx_read(EXIT_QUALIFICATION) & UNBLOCK_NMI))
-			vmx_block_nmi(vcpu);
+		break;
+	case EXIT_REASON_PML_FULL:
+		vmx_iret_access(vcpu, vmx_vectoring(vcpu));
+		e->kind = LM_EXIT_DIRTY;
 		break;
 	case EXIT_REASON_APIC_ACCESS:
 		vmx_vectoring(vcpu);
@@ -225,8 +233,7 @@ static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 		e->cr.known = false;
 		break;
 	case EXIT_REASON_EXCEPTION_NMI:
-		info = vmx_read(VM_EXIT_INTR_INFO);
-		vmx_exit_exception(vcpu, info, vmx_vectoring(vcpu));
+		vmx_exit_exception(vcpu, vmx_read(VM_EXIT_INTR_INFO), vmx_vectoring(vcpu));
 		break;
 	case EXIT_REASON_TASK_SWITCH:
 		vmx_exit_task(e, vmx_vectoring(vcpu));
@@ -444,5 +451,6 @@ const struct lm_backend lm_vmx = {
 	.update = lm_vmx_update,
 	.tsc = lm_vmx_tsc,
 	.apic = lm_vmx_apic,
+	.dirty = lm_vmx_dirty,
 	.dump = lm_vmx_dump,
 };

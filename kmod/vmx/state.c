@@ -402,12 +402,31 @@ static void vmx_unload_dr6(struct lm_vcpu *vcpu)
 	set_debugreg(DR6_HOST, 6);
 }
 
+/**
+ * lm_vmx_dirty - empty the log of dirty pages (29.3.6)
+ * @vcpu: in its section
+ */
+void lm_vmx_dirty(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	u16 last = vmx_read(GUEST_PML_INDEX);	/* the next free one; all ones if full */
+	unsigned int i;
+
+	if (last == VMX_PML_FIRST)
+		return;
+	for (i = (u16)(last + 1); i <= VMX_PML_FIRST; i++)
+		lm_mem_logged(vcpu, hw->pml[i]);
+	vmx_write(GUEST_PML_INDEX, VMX_PML_FIRST);
+}
+
 void lm_vmx_unload(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 
 	/* Every exit to user space shows them. */
 	lm_need_state(vcpu, LM_S_RFLAGS | LM_S_SHADOW);
+	if (hw->pml && READ_ONCE(vcpu->vm->mem.logs))
+		lm_vmx_dirty(vcpu);
 	vmx_unload_dr6(vcpu);
 	if (!(vcpu->valid & LM_S_SYSCALL))
 		rdmsrl(MSR_KERNEL_GS_BASE, vcpu->st.kernel_gs_base);

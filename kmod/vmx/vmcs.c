@@ -66,6 +66,11 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 		if (!hw->msr_lists)
 			goto free_bitmap;
 	}
+	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_ENABLE_PML) {
+		hw->pml = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!hw->pml)
+			goto free_lists;
+	}
 	memset(hw->msr_bitmap, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(vmx_direct_msrs); i++)
 		vmx_msr_direct(hw->msr_bitmap, vmx_direct_msrs[i]);
@@ -79,6 +84,8 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 	vcpu->hw = hw;
 	return 0;
 
+free_lists:
+	free_page((unsigned long)hw->msr_lists);
 free_bitmap:
 	free_page((unsigned long)hw->msr_bitmap);
 free_vmcs:
@@ -95,6 +102,7 @@ void lm_vmx_vcpu_free(struct lm_vcpu *vcpu)
 	if (!hw)
 		return;
 	lm_vmx_leave_cpu(vcpu);
+	free_page((unsigned long)hw->pml);
 	free_page((unsigned long)hw->msr_lists);
 	free_page((unsigned long)hw->msr_bitmap);
 	free_page((unsigned long)hw->vmcs);
@@ -165,6 +173,10 @@ static void vmx_init(struct lm_vcpu *vcpu)
 	vmx_write(CR3_TARGET_COUNT, 0);
 	vmx_write(MSR_BITMAP, virt_to_phys(hw->msr_bitmap));
 	vmx_write(EPT_POINTER, hw->eptp);
+	if (hw->pml) {
+		vmx_write(PML_ADDRESS, virt_to_phys(hw->pml));
+		vmx_write(GUEST_PML_INDEX, VMX_PML_FIRST);
+	}
 	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_XSAVES)
 		vmx_write(XSS_EXIT_BITMAP, 0);
 	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {

@@ -110,6 +110,7 @@ struct vmx_msr_lists {
  * @cr4_owned: bits of CR4 that the guest changes without an exit
  * @msr_bitmap: MSRs without an exit, one page
  * @x2apic: the bitmap lets MSRs of the x2APIC through
+ * @pml: the CPU's log of dirty pages, one page, or NULL
  * @tpr_threshold, @eoi_exit: what these fields hold
  * @timer: what the preemption timer was set for last, 0: never
  * @msr_lists: MSRs of the host's counters, NULL on a host without; @nr_msrs are loaded
@@ -137,6 +138,7 @@ struct lm_hw {
 	u64 eptp;
 	u64 cr4_owned;
 	u8 *msr_bitmap;
+	u64 *pml;
 	bool x2apic;
 	u32 tpr_threshold;
 	u64 eoi_exit[4];
@@ -211,6 +213,8 @@ void lm_vmx_load(struct lm_vcpu *vcpu);
 void lm_vmx_unload(struct lm_vcpu *vcpu);
 void lm_vmx_window(struct lm_vcpu *vcpu);
 
+void lm_vmx_dirty(struct lm_vcpu *vcpu);
+
 /* exit.c */
 void lm_vmx_enter(struct lm_vcpu *vcpu);
 
@@ -221,6 +225,7 @@ bool lm_vmx_check(void);
 bool lm_vmx_run(u64 *gpr, u64 *host_rsp, bool launched);
 void lm_vmx_exit_point(void);
 
+#define VMX_PML_FIRST		511		/* index of the first entry; the log is filled downwards */
 #define VMX_TIMER_NEVER		0xffffffff	/* minutes at least, and then an exit for nothing */
 #define VMX_AR_UNUSABLE		BIT(16)
 #define VMX_BLOCK_STI		BIT(0)

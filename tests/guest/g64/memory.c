@@ -152,6 +152,56 @@ GUEST(dirty_log, 0, 1)
 	CHECK_EQ(dirty[0], 8);
 }
 
+/* More than a CPU's own log holds (512 pages): all, every other page, the others. */
+GUEST(dirty_log_many, 0, 1)
+{
+	static const u64 masks[] = { ~0ull, 0x5555555555555555, 0xaaaaaaaaaaaaaaaa, 0 };
+	u64 i, round;
+
+	MUST(!HC(HC_SLOT, 3, S, 0x800000, 1, 0));
+	for (round = 0; round < 4; round++) {
+		for (i = 0; i < 2048; i++) {
+			if (masks[round] >> (i & 63) & 1)
+				w8(S + i * 4096, 1);
+			else
+				r8(S + i * 4096);
+		}
+		get_dirty(3);
+		for (i = 0; i < 32; i++)
+			CHECK_EQ(dirty[i], masks[round]);
+	}
+}
+
+static volatile u64 dirty_turn;
+static void dirty_writer(int me)
+{
+	u64 i;
+
+	(void)me;
+	for (i = 1; i <= 200; i++) {
+		while (dirty_turn != i)
+			cpu_relax();
+		w64(S + (i & 63) * 4096, i);
+		dirty_turn = 0;
+	}
+}
+
+/* What another vCPU wrote before the log is read is in it, though it never leaves the guest. */
+GUEST(dirty_log_smp, 0, 2)
+{
+	u64 i;
+
+	MUST(!HC(HC_SLOT, 3, S, 0x40000, 1, 0));
+	start_aps(dirty_writer);
+	for (i = 1; i <= 200; i++) {
+		dirty_turn = i;
+		while (dirty_turn)
+			cpu_relax();
+		get_dirty(3);
+		CHECK_EQ(dirty[0], 1ull << (i & 63));
+	}
+}
+
 GUEST(dirty_log_page_tables, 0, 1)
 {
 	u64 va = 0x40000000, *pt = (u64 *)(S + 0x1000), i;
