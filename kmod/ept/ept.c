@@ -30,6 +30,7 @@ struct lm_npt_format lm_ept = {
 	.write = EPT_W,
 	.accessed = EPT_A,
 	.dirty = EPT_D,
+	.log = EPT_W | EPT_D,
 	.large = EPT_PS,
 	.table = EPT_R | EPT_W | EPT_X,
 	.addr_mask = GENMASK_ULL(51, 12),
@@ -55,5 +56,6 @@ void lm_ept_setup(u64 pat, bool ad, bool pml)
 		lm_ept.memtype[1][i] = type;
 	}
 	lm_ept.age_by_fault = !ad;
-	lm_ept.log = pml ? EPT_D : EPT_W | EPT_D;
+	if (pml)
+		lm_ept.log = EPT_D;
 }

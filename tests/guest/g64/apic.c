@@ -210,18 +210,27 @@ GUEST(apic_timer_deadline, 0, 1)
 		CHECK(rdtsc() >= d);
 		CHECK_EQ(rdmsr(0x6e0), 0);
 	}
+	/* the same for a CPU that does not halt */
+	sti();
+	for (; i <= 20; i++) {
+		d = rdtsc() + ms(1);
+		wrmsr(0x6e0, d);
+		CHECK(WAIT(hits[0x51] == i, 100));
+		CHECK(rdtsc() >= d);
+		CHECK_EQ(rdmsr(0x6e0), 0);
+	}
 	/* in the past: at once */
 	wrmsr(0x6e0, 1);
-	CHECK(WAIT(hits[0x51] == 11, 100));
+	CHECK(WAIT(hits[0x51] == 21, 100));
 	/* zero disarms */
 	wrmsr(0x6e0, rdtsc() + ms(3));
 	wrmsr(0x6e0, 0);
 	delay(ms(6));
-	CHECK_EQ(hits[0x51], 11);
+	CHECK_EQ(hits[0x51], 21);
 	/* the count register reads 0 and its initial value is ignored */
 	apic_wr(APIC_TMICT, 1000);
 	delay(ms(1));
-	CHECK_EQ(hits[0x51], 11);
+	CHECK_EQ(hits[0x51], 21);
 	CHECK_EQ(apic_rd(APIC_TMCCT), 0);
 	cli();
 }
