@@ -8,6 +8,7 @@
 #define LM_COMPAT_H
 
 #include <linux/entry-kvm.h>
+#include <linux/file.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
@@ -56,6 +57,16 @@ static __always_inline bool lm_task_work_pending(void)
 }
 
 int lm_task_work(void);
+
+/* A descriptor for @file in the caller's table; from 6.7 on there is one more argument. */
+static inline int lm_receive_fd(struct file *file)
+{
+#ifdef LM_HAVE_RECEIVE_FD_UFD
+	return receive_fd(file, NULL, O_CLOEXEC);
+#else
+	return receive_fd(file, O_CLOEXEC);
+#endif
+}
 
 static inline void lm_send_reschedule(int cpu)
 {

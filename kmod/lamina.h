@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "ept/ept.h"
 #include "irq/irq.h"
+#include "names.h"
 #include "x86/insn.h"
 #include "x86/x86.h"
 
@@ -371,6 +372,8 @@ struct lm_vm {
 	struct lm_irq irq;		/* irqchips, routing, irqfd, ioeventfd */
 	struct lm_vm_x86 x86;		/* clock, TSC rate, MSR defaults */
 	u64 tss_addr, identity_map_addr; /* (l) */
+	struct lm_ident *ident;		/* (c) name and control handles: names.h */
+	struct lm_life life;		/* what others are told of it */
 	pid_t owner;			/* (c) for names in debugfs */
 	struct list_head node;		/* on lm_vms */
 	struct dentry *debugfs;
@@ -560,6 +563,9 @@ bool lm_io_answered(struct lm_vcpu *vcpu);	/* user space has answered the access
 int lm_user_error(struct lm_vcpu *vcpu, u32 suberror);	/* KVM_EXIT_INTERNAL_ERROR */
 
 /* ---- vm.c, vcpu.c, main.c ---- */
+
+extern struct mutex lm_vms_lock;	/* guards lm_vms and what names.h says */
+extern struct list_head lm_vms;
 
 struct lm_vm *lm_vm_get(struct lm_vm *vm);
 void lm_vm_put(struct lm_vm *vm);

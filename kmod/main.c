@@ -419,6 +419,10 @@ static long lm_dev_ioctl(struct file *file, unsigned int ioctl, unsigned long ar
 		return lm_msr_feature_list((void __user *)arg);
 	case KVM_GET_MSRS:
 		return lm_feature_msrs((void __user *)arg);
+	case LAMINA_SET_NAME:
+		return lm_name_ioctl(NULL, (void __user *)arg);
+	case LAMINA_OPEN:
+		return lm_open_ioctl((void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
@@ -524,12 +528,17 @@ static int __init lm_init(void)
 	r = register_die_notifier(&lm_section_die_nb);
 	if (r)
 		goto module;
+	r = lm_netlink_init();
+	if (r)
+		goto die;
 	lm_find_others();
 	r = lm_register_devices();
 	if (r)
-		goto die;
+		goto netlink;
 	return 0;
 
+netlink:
+	lm_netlink_exit();
 die:
 	unregister_die_notifier(&lm_section_die_nb);
 module:
@@ -552,6 +561,7 @@ static void __exit lm_exit_module(void)
 	if (dev_kvm)
 		misc_deregister(&lm_dev_as_kvm);
 	misc_deregister(&lm_dev);
+	lm_netlink_exit();
 	unregister_die_notifier(&lm_section_die_nb);
 	unregister_module_notifier(&lm_module_nb);
 	unregister_reboot_notifier(&lm_reboot_nb);

@@ -351,6 +351,7 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 		if (vcpu->task)
 			put_task_struct(vcpu->task);
 		vcpu->task = get_task_struct(current);
+		lm_vm_runs(vcpu->vm);
 	}
 	if (!vcpu->lapic) {
 		vcpu->x86.cr8 = READ_ONCE(run->cr8) & 15;

@@ -13,9 +13,8 @@
 #include "backend.h"
 #include "monitor/stats.h"
 
-static DEFINE_MUTEX(lm_vms_lock);	/* guards lm_vms */
-static LIST_HEAD(lm_vms);
-static atomic64_t lm_vm_ids = ATOMIC64_INIT(0);
+DEFINE_MUTEX(lm_vms_lock);
+LIST_HEAD(lm_vms);
 
 struct lm_vm *lm_vm_get(struct lm_vm *vm)
 {
@@ -28,9 +27,7 @@ static void lm_vm_destroy(struct lm_vm *vm)
 	struct mm_struct *mm = vm->mm;
 	int i;
 
-	mutex_lock(&lm_vms_lock);
-	list_del(&vm->node);
-	mutex_unlock(&lm_vms_lock);
+	lm_names_remove(vm);
 	lm_stats_remove(vm);
 	/* Notifier, irqfds and the PIT's timer look at the vCPUs: they go first. */
 	lm_mem_destroy(vm);
@@ -39,6 +36,7 @@ static void lm_vm_destroy(struct lm_vm *vm)
 		lm_vcpu_destroy(vm->vcpu[i]);
 	lm_hardware_disable();
 	mutex_destroy(&vm->lock);
+	lm_names_free(vm);
 	kvfree(vm);
 	mmdrop(mm);
 }
@@ -382,6 +380,12 @@ static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg
 		return lm_vm_tsc_khz(vm, arg);
 	case KVM_GET_TSC_KHZ:
 		return vm->x86.default_tsc_khz;
+	case LAMINA_SET_NAME:
+		return lm_name_ioctl(vm, p);
+	case LAMINA_OWN:
+		return arg ? -EINVAL : lm_control_own(vm->ident);
+	case LAMINA_SET_STATE:
+		return lm_state_ioctl(vm, p);
 	default:
 		return -ENOTTY;
 	}
@@ -409,28 +413,30 @@ static int lm_vm_init(struct lm_vm *vm)
 
 	refcount_set(&vm->users, 1);
 	mutex_init(&vm->lock);
-	vm->id = atomic64_inc_return(&lm_vm_ids);
 	vm->owner = current->tgid;
 	lm_x86_vm_init(vm);
-	r = lm_hardware_enable();
+	r = lm_names_init(vm);
 	if (r)
 		return r;
+	r = lm_hardware_enable();
+	if (r)
+		goto names;
 	r = lm_irq_init(vm);
 	if (r)
 		goto hardware;
 	r = lm_mem_init(vm);
 	if (r)
 		goto irq;
-	mutex_lock(&lm_vms_lock);
-	list_add_tail(&vm->node, &lm_vms);
-	mutex_unlock(&lm_vms_lock);
 	lm_stats_add(vm);
+	lm_names_add(vm);
 	return 0;
 
 irq:
 	lm_irq_destroy(vm);
 hardware:
 	lm_hardware_disable();
+names:
+	lm_names_free(vm);
 	return r;
 }
 

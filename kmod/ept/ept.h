@@ -148,6 +148,7 @@ void lm_apic_page_off(struct lm_vm *vm);
 int lm_mem_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_region *r);
 int lm_mem_get_dirty_log(struct lm_vm *vm, struct kvm_dirty_log *log);
 void lm_mem_logged(struct lm_vcpu *vcpu, u64 gpa);	/* section: the CPU's log has this page */
+u64 lm_mem_size(struct lm_vm *vm);
 
 /*
  * lm_mem_fault - resolve a nested page fault; in the section, interrupts off

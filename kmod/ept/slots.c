@@ -100,6 +100,25 @@ void lm_slots_put(struct lm_slots *slots)
 		kvfree_rcu(slots, rcu);
 }
 
+/**
+ * lm_mem_size - how much memory the guest has
+ * @vm: the VM
+ *
+ * Return: bytes in all slots
+ */
+u64 lm_mem_size(struct lm_vm *vm)
+{
+	struct lm_slots *slots = lm_slots_get(&vm->mem.slots);
+	u64 pages = 0;
+	u32 i;
+
+	for (i = 0; slots && i < slots->nr; i++)
+		pages += slots->slot[i].npages;
+	if (slots)
+		lm_slots_put(slots);
+	return pages << PAGE_SHIFT;
+}
+
 static struct lm_slots *lm_slots_alloc(u32 nr)
 {
 	struct lm_slots *slots = kvzalloc(struct_size(slots, slot, nr), GFP_KERNEL_ACCOUNT);

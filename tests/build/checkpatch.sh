@@ -47,11 +47,11 @@ elsewhere=$elsewhere,TRAILING_STATEMENTS,NEW_TYPEDEFS,LINUX_VERSION_CODE
 elsewhere=$elsewhere,STRCPY,SSCANF_TO_KSTRTO,PREFER_FALLTHROUGH,INLINE_LOCATION
 elsewhere=$elsewhere,EMBEDDED_FUNCTION_NAME,STRLCPY,CONST_STRUCT,KREALLOC_ARG_REUSE,FUNCTION_ARGUMENTS
 
-for part in kmod tests/kunit user tests/guest tests/insn tests/user scripts; do
+for part in include kmod tests/kunit user tests/guest tests/insn tests/user scripts; do
 	files=$(git ls-files "$part" | grep -E '\.(c|h|S)$' |
 		while read -r file; do [ ! -f "$file" ] || echo "$file"; done)
 	case $part in
-	kmod|tests/kunit) ignore=$everywhere ;;
+	include|kmod|tests/kunit) ignore=$everywhere ;;
 	*) ignore=$elsewhere ;;
 	esac
 	# shellcheck disable=SC2086 # file names without blanks
