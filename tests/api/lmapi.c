@@ -159,7 +159,8 @@ int main(int argc, char **argv)
 	static const struct option opts[] = {
 		{ "device", 1, NULL, 'd' }, { "no-xsave", 0, NULL, 'x' }, { NULL, 0, NULL, 0 },
 	};
-	const struct test *all[] = { system_tests, vm_tests, vcpu_tests, irq_tests, life_tests }, *t;
+	const struct test *all[] = { system_tests, vm_tests, vcpu_tests, irq_tests, life_tests,
+		name_tests }, *t;
 	int o, i, good = 0, bad = 0;
 	size_t k;
 
