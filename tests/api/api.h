@@ -39,6 +39,9 @@ void check_(bool good, const char *file, int line, const char *what, long got, l
 #define ERR2(call, err1, err2) do { errno = 0; long g_ = (call); check_(g_ == -1 && (errno == (err1) || errno == (err2)), __FILE__, __LINE__, #call, g_ < 0 ? -errno : g_, -(err1)); } while (0)
 #define TRUE(cond) check_(!!(cond), __FILE__, __LINE__, #cond, 0, 1)
 
+/* 1: pause; jmp 1b: Bochs does not leave a loop without an exit (docs/vmx-features.md) */
+#define SPIN "\xf3\x90\xeb\xfc"
+
 #define BAD_PTR ((void *)8)
 int cap(int c);
 void make_vm(void);			/* device and VM */

@@ -183,7 +183,7 @@ static void killed(void)
 			make_chips();
 			make_ram();
 			make_vcpu();
-			code(0x1000, "\xfa\xeb\xfe", 3);	/* cli; jmp . */
+			code(0x1000, "\xfa" SPIN, 5);	/* cli */
 			real_mode(e.vcpu, 0x1000);
 			ioctl(e.vcpu, KVM_RUN, 0);
 			_exit(1);
