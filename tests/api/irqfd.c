@@ -172,7 +172,11 @@ static void irqfd_delivers(void)
 	OK(ioctl(e.vcpu, KVM_SET_LAPIC, &l));
 	*(uint32_t *)(e.ram + 0x20 * 4) = 0x1100;
 	code(0x1100, "\xe6\x55\xf4", 3);		/* out %al, $0x55 */
-	code(0x1000, "\xfb\xf4\xeb\xfd", 4);		/* sti; hlt; jmp */
+	/*
+	 * push %ax; pop %ax; mov 0, %al; sti; hlt; jmp: the stack and the vectors are
+	 * mapped before the delivery, in which Bochs may lose the interrupt otherwise
+	 */
+	code(0x1000, "\x50\x58\xa0\x00\x00\xfb\xf4\xeb\xfd", 9);
 	for (i = 0; i < 3; i++) {
 		real_mode(e.vcpu, 0x1000);
 		IS(write(f.fd, &one, 8), 8);
