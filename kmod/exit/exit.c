@@ -42,13 +42,13 @@ int lm_user_error(struct lm_vcpu *vcpu, u32 suberror)
 	return LM_USER;
 }
 
-static int lm_exit_intr(struct lm_vcpu *vcpu)
+static noinline int lm_exit_intr(struct lm_vcpu *vcpu)
 {
 	lm_section_window(vcpu);
 	return LM_DONE;
 }
 
-static int lm_exit_cpuid(struct lm_vcpu *vcpu)
+static noinline int lm_exit_cpuid(struct lm_vcpu *vcpu)
 {
 	int r = lm_skip_insn(vcpu);
 
@@ -57,7 +57,7 @@ static int lm_exit_cpuid(struct lm_vcpu *vcpu)
 	return r;
 }
 
-static int lm_exit_hlt(struct lm_vcpu *vcpu)
+static noinline int lm_exit_hlt(struct lm_vcpu *vcpu)
 {
 	int r = lm_skip_insn(vcpu);
 
@@ -176,35 +176,14 @@ static int lm_exit_unknown(struct lm_vcpu *vcpu)
 	return lm_user_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
 }
 
-/**
- * lm_handle_exit - what the exit in vcpu->exit means
- * @vcpu: in its section
- *
- * Return: enum lm_result, or an errno for KVM_RUN
- */
-int lm_handle_exit(struct lm_vcpu *vcpu)
+/* The kinds that are rare. */
+static noinline int lm_handle_rare(struct lm_vcpu *vcpu)
 {
 	switch (vcpu->exit.kind) {
-	case LM_EXIT_NPF:
-		return lm_exit_npf(vcpu);
-	case LM_EXIT_IO:
-		return lm_exit_pio(vcpu);
-	case LM_EXIT_MSR:
-		return lm_exit_msr(vcpu);
-	case LM_EXIT_INTR:
-		return lm_exit_intr(vcpu);
-	case LM_EXIT_CPUID:
-		return lm_exit_cpuid(vcpu);
-	case LM_EXIT_HYPERCALL:
-		return lm_exit_hypercall(vcpu);
-	case LM_EXIT_HLT:
-		return lm_exit_hlt(vcpu);
 	case LM_EXIT_IRQ_WINDOW:
 		return lm_exit_window(vcpu);
 	case LM_EXIT_NMI_WINDOW:
 		return lm_exit_nmi_window(vcpu);
-	case LM_EXIT_CR:
-		return lm_exit_cr(vcpu);
 	case LM_EXIT_DR:
 		return lm_exit_dr(vcpu);
 	case LM_EXIT_EXCEPTION:
@@ -235,5 +214,35 @@ int lm_handle_exit(struct lm_vcpu *vcpu)
 	case LM_EXIT_TASK_SWITCH:
 	default:
 		return lm_exit_unknown(vcpu);
+	}
+}
+
+/**
+ * lm_handle_exit - what the exit in vcpu->exit means
+ * @vcpu: in its section
+ *
+ * Return: enum lm_result, or an errno for KVM_RUN
+ */
+int lm_handle_exit(struct lm_vcpu *vcpu)
+{
+	switch (vcpu->exit.kind) {
+	case LM_EXIT_INTR:
+		return lm_exit_intr(vcpu);
+	case LM_EXIT_NPF:
+		return lm_exit_npf(vcpu);
+	case LM_EXIT_IO:
+		return lm_exit_pio(vcpu);
+	case LM_EXIT_MSR:
+		return lm_exit_msr(vcpu);
+	case LM_EXIT_CPUID:
+		return lm_exit_cpuid(vcpu);
+	case LM_EXIT_HLT:
+		return lm_exit_hlt(vcpu);
+	case LM_EXIT_HYPERCALL:
+		return lm_exit_hypercall(vcpu);
+	case LM_EXIT_CR:
+		return lm_exit_cr(vcpu);
+	default:
+		return lm_handle_rare(vcpu);
 	}
 }

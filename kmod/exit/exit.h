@@ -24,9 +24,25 @@ int lm_exit_exception(struct lm_vcpu *vcpu);
 /* insn.c */
 unsigned int lm_insn_mode(struct lm_vcpu *vcpu);
 int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn);
-int lm_insn_len(struct lm_vcpu *vcpu);
+int lm_insn_len_new(struct lm_vcpu *vcpu);
 int lm_emulate(struct lm_vcpu *vcpu);
 void lm_advance_slow(struct lm_vcpu *vcpu, u64 was);
+
+/**
+ * lm_insn_len - length of the instruction that exited
+ * @vcpu: in its section
+ *
+ * Return: the length, or -(LM_NEED, LM_USER, LM_AGAIN) as lm_insn_at_rip() answers
+ */
+static __always_inline int lm_insn_len(struct lm_vcpu *vcpu)
+{
+	const struct lm_insn *insn;
+
+	if (likely(vcpu->exit.insn_len))
+		return vcpu->exit.insn_len;
+	insn = lm_insn_quick(vcpu);
+	return likely(insn) ? insn->len : lm_insn_len_new(vcpu);
+}
 
 /**
  * lm_advance - an instruction of @len bytes is done

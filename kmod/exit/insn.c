@@ -115,28 +115,13 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 	return likely(*insn) ? LM_DONE : lm_insn_new(vcpu, insn);
 }
 
-static noinline int lm_insn_len_new(struct lm_vcpu *vcpu)
+/* The long way to lm_insn_len(). */
+int lm_insn_len_new(struct lm_vcpu *vcpu)
 {
 	const struct lm_insn *insn;
 	int r = lm_insn_new(vcpu, &insn);
 
 	return r ? -r : insn->len;
-}
-
-/**
- * lm_insn_len - length of the instruction that exited
- * @vcpu: in its section
- *
- * Return: the length, or -(LM_NEED, LM_USER, LM_AGAIN) as lm_insn_at_rip() answers
- */
-int lm_insn_len(struct lm_vcpu *vcpu)
-{
-	const struct lm_insn *insn;
-
-	if (likely(vcpu->exit.insn_len))
-		return vcpu->exit.insn_len;
-	insn = lm_insn_quick(vcpu);
-	return likely(insn) ? insn->len : lm_insn_len_new(vcpu);
 }
 
 /* The rare parts of lm_advance(). */

@@ -14,6 +14,35 @@ static int lm_msr_result(struct lm_vcpu *vcpu, int r)
 	return LM_DONE;
 }
 
+static int lm_rdmsr(struct lm_vcpu *vcpu, unsigned int len)
+{
+	u64 *gpr = vcpu->st.gpr, val;
+	u32 msr = gpr[LM_RCX];
+	int r = lm_msr_read(vcpu, msr, &val, false);
+
+	trace_lm_msr(vcpu, msr, val, false, r);
+	if (unlikely(r))
+		return lm_msr_result(vcpu, r);
+	gpr[LM_RAX] = (u32)val;
+	gpr[LM_RDX] = val >> 32;
+	lm_advance(vcpu, len);
+	return LM_DONE;
+}
+
+static int lm_wrmsr(struct lm_vcpu *vcpu, unsigned int len)
+{
+	const u64 *gpr = vcpu->st.gpr;
+	u64 val = (u32)gpr[LM_RAX] | gpr[LM_RDX] << 32;
+	u32 msr = gpr[LM_RCX];
+	int r = lm_msr_write(vcpu, msr, val, false);
+
+	trace_lm_msr(vcpu, msr, val, true, r);
+	if (unlikely(r))
+		return lm_msr_result(vcpu, r);
+	lm_advance(vcpu, len);
+	return LM_DONE;
+}
+
 /**
  * lm_exit_msr - the guest executed RDMSR or WRMSR on an MSR that is not its own
  * @vcpu: in its section
@@ -23,27 +52,9 @@ static int lm_msr_result(struct lm_vcpu *vcpu, int r)
  */
 int lm_exit_msr(struct lm_vcpu *vcpu)
 {
-	u64 *gpr = vcpu->st.gpr;
-	u32 msr = gpr[LM_RCX];
 	int len = lm_insn_len(vcpu);
-	u64 val = 0;
-	int r;
 
 	if (unlikely(len <= 0))
 		return -len == LM_AGAIN ? LM_DONE : -len;
-	if (vcpu->exit.msr.write) {
-		val = (u32)gpr[LM_RAX] | gpr[LM_RDX] << 32;
-		r = lm_msr_write(vcpu, msr, val, false);
-	} else {
-		r = lm_msr_read(vcpu, msr, &val, false);
-	}
-	trace_lm_msr(vcpu, msr, val, vcpu->exit.msr.write, r);
-	if (unlikely(r))
-		return lm_msr_result(vcpu, r);
-	if (!vcpu->exit.msr.write) {
-		gpr[LM_RAX] = (u32)val;
-		gpr[LM_RDX] = val >> 32;
-	}
-	lm_advance(vcpu, len);
-	return LM_DONE;
+	return vcpu->exit.msr.write ? lm_wrmsr(vcpu, len) : lm_rdmsr(vcpu, len);
 }

@@ -87,7 +87,10 @@ end:
 #define LM_QUICK_STATE	(LM_S_RIP | LM_S_RFLAGS | LM_S_CR0 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | \
 			 LM_S_CS | LM_S_SS)
 
-/* The 16 bytes from CS:RIP on, if that is simple; false: nothing was done. */
+/*
+ * The 16 bytes from CS:RIP on, if that is simple; false: nothing was done.  The
+ * caller has asked for the state, since nothing may be called inside the access section.
+ */
 static __always_inline bool lm_quick_bytes(struct lm_vcpu *vcpu, u64 *to)
 {
 	struct lm_slots *slots = lm_slots_section(vcpu);
@@ -96,8 +99,6 @@ static __always_inline bool lm_quick_bytes(struct lm_vcpu *vcpu, u64 *to)
 	struct lm_quick q;
 	u64 at;
 
-	/* Nothing may be called inside the access section. */
-	lm_need_state(vcpu, LM_QUICK_STATE);
 	at = lm_st_code(&vcpu->st);
 	if (vcpu->mem.last >= slots->nr || (at & ~PAGE_MASK) > PAGE_SIZE - LM_QUICK_BYTES)
 		return false;
@@ -131,6 +132,7 @@ end:
  */
 bool lm_fetch_quick(struct lm_vcpu *vcpu, u64 *to)
 {
+	lm_need_state(vcpu, LM_QUICK_STATE);
 	return lm_quick_bytes(vcpu, to);
 }
 
@@ -161,12 +163,11 @@ const struct lm_insn *lm_insn_quick(struct lm_vcpu *vcpu)
 	struct lm_exit *e = &vcpu->exit;
 	struct lm_insn_cached *c;
 
+	lm_need_state(vcpu, LM_QUICK_STATE);
 	if (!e->nr_bytes) {
 		if (!lm_quick_bytes(vcpu, e->words))
 			return NULL;
 		e->nr_bytes = LM_INSN_MAX;
-	} else {
-		lm_need_state(vcpu, LM_QUICK_STATE);
 	}
 	c = lm_insn_place(vcpu);
 	if (unlikely(c->words[0] != e->words[0] || c->words[1] != e->words[1] ||
