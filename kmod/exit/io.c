@@ -10,22 +10,27 @@
 #include "../monitor/trace.h"
 #include "exit.h"
 
-static void lm_io_to_user(struct lm_vcpu *vcpu, u64 addr, const void *buf, unsigned int bytes,
-			  bool write, bool port)
+static __always_inline void lm_pio_to_user(struct lm_vcpu *vcpu, u16 port, u32 val,
+					   unsigned int bytes, bool write)
 {
 	struct kvm_run *run = vcpu->run;
 
-	if (port) {
-		run->exit_reason = KVM_EXIT_IO;
-		run->io.direction = write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
-		run->io.size = bytes;
-		run->io.port = addr;
-		run->io.count = 1;
-		run->io.data_offset = PAGE_SIZE;
-		if (write)
-			memcpy(vcpu->pio_data, buf, bytes);
-		return;
-	}
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	run->io.size = bytes;
+	run->io.port = port;
+	run->io.count = 1;
+	run->io.data_offset = PAGE_SIZE;
+	/* Who takes fewer bytes finds them first. */
+	if (write)
+		*(u32 *)vcpu->pio_data = val;
+}
+
+static void lm_mmio_to_user(struct lm_vcpu *vcpu, u64 addr, const void *buf, unsigned int bytes,
+			    bool write)
+{
+	struct kvm_run *run = vcpu->run;
+
 	run->exit_reason = KVM_EXIT_MMIO;
 	run->mmio.phys_addr = addr;
 	run->mmio.len = bytes;
@@ -83,7 +88,10 @@ static int lm_io_one(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int byt
 	lm_io_note(vcpu, addr, bytes, write, port, r == LM_USER);
 	if (r == LM_DONE)
 		return r;
-	lm_io_to_user(vcpu, addr, buf, bytes, write, port);
+	if (port)
+		lm_pio_to_user(vcpu, addr, val, bytes, write);
+	else
+		lm_mmio_to_user(vcpu, addr, buf, bytes, write);
 	return LM_USER;
 }
 
@@ -138,7 +146,7 @@ int lm_io_single(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, b
 	r = lm_mmio_dev(vcpu, gpa, bytes, write, buf);
 	if (r != LM_USER)
 		return r;
-	lm_io_to_user(vcpu, gpa, buf, bytes, write, false);
+	lm_mmio_to_user(vcpu, gpa, buf, bytes, write);
 	if (write) {
 		vcpu->exit.to_user = true;
 		return LM_DONE;
@@ -157,7 +165,7 @@ static int lm_pio_reg(struct lm_vcpu *vcpu)
 
 	r = lm_pio_dev(vcpu, e->io.port, e->io.size, !e->io.in, &val);
 	if (r == LM_USER) {
-		lm_io_to_user(vcpu, e->io.port, &val, e->io.size, !e->io.in, true);
+		lm_pio_to_user(vcpu, e->io.port, val, e->io.size, !e->io.in);
 		if (!e->io.in) {
 			lm_advance(vcpu, e->insn_len);
 			return LM_USER;

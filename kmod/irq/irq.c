@@ -113,7 +113,7 @@ int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg)
 #define LM_NO_DEVICE	(-1)
 
 /* One byte to or from one of our ports: what was read (0 for writes), or LM_NO_DEVICE. */
-static int lm_pio_byte(struct lm_irq *irq, u16 port, bool write, u8 val)
+static __always_inline int lm_pio_byte(struct lm_irq *irq, u16 port, bool write, u8 val)
 {
 	struct lm_pit *pit;
 
