@@ -355,14 +355,14 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 	}
 	if (!vcpu->lapic) {
 		vcpu->x86.cr8 = READ_ONCE(run->cr8) & 15;
-		set_bit(LM_REQ_EVENT, &vcpu->requests);	/* request_interrupt_window may be new */
+		/* A window may be wanted now, or no longer. */
+		if (READ_ONCE(run->request_interrupt_window) || vcpu->want_irq_window)
+			set_bit(LM_REQ_EVENT, &vcpu->requests);
 	}
 	run->exit_reason = KVM_EXIT_UNKNOWN;
 	if (READ_ONCE(run->immediate_exit) && !vcpu->retry)
 		r = -EINTR;
 	else
-		r = vcpu->retry ? 0 : lm_outside(vcpu);
-	if (!r)
 		r = lm_loop(vcpu);
 	/* RIP is still on the instruction: it exits again, unless devices have answered already. */
 	if (r && !vcpu->io.nr)

@@ -11,6 +11,7 @@
 #include <linux/vtime.h>
 #include <asm/debugreg.h>
 #include <asm/msr.h>
+#include <asm/tsc.h>
 
 #include "lamina.h"
 #include "backend.h"
@@ -33,12 +34,12 @@ static void lm_dr_load(const struct lm_vcpu *vcpu)
  * The host's breakpoints, if it has any, are kept by perf per CPU; read them
  * from the CPU since that bookkeeping is not for modules.
  */
-static void lm_dr_enter(struct lm_vcpu *vcpu)
+static noinline void lm_dr_switch_in(struct lm_vcpu *vcpu)
 {
 	struct lm_host_dr *host = this_cpu_ptr(&lm_host_dr);
 
 	host->active = hw_breakpoint_active();
-	if (unlikely(host->active)) {
+	if (host->active) {
 		get_debugreg(host->dr[0], 0);
 		get_debugreg(host->dr[1], 1);
 		get_debugreg(host->dr[2], 2);
@@ -46,15 +47,15 @@ static void lm_dr_enter(struct lm_vcpu *vcpu)
 		get_debugreg(host->dr7, 7);
 		set_debugreg(0, 7);
 	}
-	if (unlikely(vcpu->dr_loaded))
+	if (vcpu->dr_loaded)
 		lm_dr_load(vcpu);
 }
 
-static void lm_dr_leave(struct lm_vcpu *vcpu)
+static noinline void lm_dr_switch_out(struct lm_vcpu *vcpu)
 {
 	struct lm_host_dr *host = this_cpu_ptr(&lm_host_dr);
 
-	if (unlikely(vcpu->dr_loaded)) {
+	if (vcpu->dr_loaded) {
 		get_debugreg(vcpu->st.dr[0], 0);
 		get_debugreg(vcpu->st.dr[1], 1);
 		get_debugreg(vcpu->st.dr[2], 2);
@@ -65,13 +66,26 @@ static void lm_dr_leave(struct lm_vcpu *vcpu)
 			lm_backend_update(vcpu);
 		}
 	}
-	if (unlikely(host->active)) {
+	if (host->active) {
+		host->active = false;
 		set_debugreg(host->dr[0], 0);
 		set_debugreg(host->dr[1], 1);
 		set_debugreg(host->dr[2], 2);
 		set_debugreg(host->dr[3], 3);
 		set_debugreg(host->dr7, 7);
 	}
+}
+
+static __always_inline void lm_dr_enter(struct lm_vcpu *vcpu)
+{
+	if (unlikely(vcpu->dr_loaded || hw_breakpoint_active()))
+		lm_dr_switch_in(vcpu);
+}
+
+static __always_inline void lm_dr_leave(struct lm_vcpu *vcpu)
+{
+	if (unlikely(vcpu->dr_loaded || this_cpu_read(lm_host_dr.active)))
+		lm_dr_switch_out(vcpu);
 }
 
 /**
@@ -111,6 +125,18 @@ void lm_tsc_aux_set(struct lm_vcpu *vcpu, u64 val)
 		wrmsrl(MSR_TSC_AUX, val);
 }
 
+/* Another CPU than the last; perhaps yet another one after this. */
+static noinline void lm_section_move(struct lm_vcpu *vcpu)
+{
+	if (lm_backend->leave_cpu) {
+		local_irq_enable();
+		lm_backend->leave_cpu(vcpu);
+		local_irq_disable();
+	}
+	if (vcpu->lapic)
+		lm_lapic_timer_migrate(vcpu);
+}
+
 /**
  * lm_section_enter - load the guest into this CPU
  * @vcpu: the vCPU, its mutex held
@@ -123,11 +149,8 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 	int cpu;
 
 	local_irq_disable();
-	if (unlikely(vcpu->last_cpu != raw_smp_processor_id()) && lm_backend->leave_cpu) {
-		local_irq_enable();
-		lm_backend->leave_cpu(vcpu);
-		local_irq_disable();
-	}
+	if (unlikely(vcpu->last_cpu != raw_smp_processor_id()))
+		lm_section_move(vcpu);
 	if (unlikely(!this_cpu_read(lm_cpu_is_on))) {
 		local_irq_enable();
 		return -EIO;
@@ -135,12 +158,11 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 	this_cpu_write(lm_current, vcpu);
 	lm_fpu_enter(vcpu);
 	cpu = smp_processor_id();
-	if (vcpu->lapic && vcpu->last_cpu != cpu)
-		lm_lapic_timer_migrate(vcpu);
 	lm_mitigate_enter(vcpu);
 	lm_dr_enter(vcpu);
 	lm_tsc_aux_enter(vcpu);
-	lm_tsc_enter(vcpu);
+	if (unlikely(check_tsc_unstable()))
+		lm_tsc_follow(vcpu);
 	lm_backend_load(vcpu);
 	vcpu->last_cpu = cpu;
 	vtime_account_guest_enter();
@@ -159,7 +181,8 @@ static void lm_section_unload(struct lm_vcpu *vcpu)
 	/* All reads and writes of guest memory come before others may see us gone. */
 	smp_store_release(&vcpu->cpu, -1);
 	lm_mitigate_leave(vcpu);
-	lm_tsc_leave(vcpu);
+	if (unlikely(check_tsc_unstable()))
+		lm_tsc_note(vcpu);
 	lm_tsc_aux_leave(vcpu);
 	lm_dr_leave(vcpu);
 	lm_fpu_leave(vcpu);
@@ -202,14 +225,10 @@ struct notifier_block lm_section_die_nb = {
  */
 void lm_section_window(struct lm_vcpu *vcpu)
 {
-	bool dr = vcpu->dr_loaded || this_cpu_read(lm_host_dr.active);
-
 	/* The host may change its breakpoints meanwhile, and they watch what runs then. */
-	if (unlikely(dr))
-		lm_dr_leave(vcpu);
+	lm_dr_leave(vcpu);
 	lm_backend_window(vcpu);
-	if (unlikely(dr || hw_breakpoint_active()))
-		lm_dr_enter(vcpu);
+	lm_dr_enter(vcpu);
 	/* Between two exits no RCU reader of ours is left: a quiescent state. */
 	if (!context_tracking_enabled_this_cpu())
 		rcu_virt_note_context_switch(smp_processor_id());

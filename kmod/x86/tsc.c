@@ -267,17 +267,17 @@ void lm_tsc_init(struct lm_vcpu *vcpu)
 /* ---- hosts with an unstable TSC ---- */
 
 /**
- * lm_tsc_enter - on an unstable host: go on from what the guest has seen
+ * lm_tsc_follow - on an unstable host: go on from what the guest has seen
  * @vcpu: its section begins, last_cpu still is that of the one before
  *
  * CPUs may then disagree; the guest's TSC must still not go backwards.
  */
-void lm_tsc_enter(struct lm_vcpu *vcpu)
+void lm_tsc_follow(struct lm_vcpu *vcpu)
 {
 	struct lm_x86 *x = &vcpu->x86;
 	u64 want, now;
 
-	if (likely(!check_tsc_unstable()) || !x->left_ns)
+	if (!x->left_ns)
 		return;
 	now = lm_tsc_read(vcpu);
 	if (raw_smp_processor_id() == vcpu->last_cpu && now >= x->left_tsc)
@@ -289,13 +289,11 @@ void lm_tsc_enter(struct lm_vcpu *vcpu)
 }
 
 /**
- * lm_tsc_leave - on an unstable host: note what the guest has seen
+ * lm_tsc_note - on an unstable host: note what the guest has seen
  * @vcpu: in its section, after the last exit
  */
-void lm_tsc_leave(struct lm_vcpu *vcpu)
+void lm_tsc_note(struct lm_vcpu *vcpu)
 {
-	if (likely(!check_tsc_unstable()))
-		return;
 	/* The first time: the clock's page still says that all is stable. */
 	if (!vcpu->x86.left_ns)
 		lm_request(vcpu, LM_REQ_CLOCK);

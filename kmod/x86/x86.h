@@ -209,8 +209,8 @@ bool lm_tsc_matched(struct lm_vm *vm);			/* all vCPUs read the same TSC */
 void lm_time_scale(u64 hz, u32 *mul, s8 *shift);	/* cycles of hz → ns */
 bool lm_tsc_near(u64 val, u64 expected, u64 hz);
 /* On hosts whose TSC is unstable only: keep the guest's from going backwards.  In the section. */
-void lm_tsc_enter(struct lm_vcpu *vcpu);
-void lm_tsc_leave(struct lm_vcpu *vcpu);
+void lm_tsc_follow(struct lm_vcpu *vcpu);
+void lm_tsc_note(struct lm_vcpu *vcpu);
 
 void lm_clock_init(struct lm_vm *vm);
 /* LM_REQ_CLOCK for all, kicks all but @self */
