@@ -212,11 +212,11 @@ struct lm_exit {
 		struct {
 			u16 port;
 			u8 size;	/* 1, 2, 4 bytes */
-			bool in, string, rep;
+			bool in, string;
 		} io;
 		struct {
 			u64 gpa;
-			bool write, exec, present;
+			bool write, exec;
 			bool table;	/* while walking the guest's own page table */
 			bool apic;	/* the LAPIC's page, which is mapped and yet exits */
 		} npf;

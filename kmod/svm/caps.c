@@ -21,16 +21,7 @@
 #define VM_CR			0xc0010114
 #define VM_HSAVE_PA		0xc0010117
 
-struct svm_cpu {
-	struct page *hsave;	/* the CPU's own, for VMRUN (VM_HSAVE_PA) */
-	struct page *area;	/* ours, for VMSAVE of the host's FS, GS, TR, … */
-	u64 old_hsave;		/* VM_HSAVE_PA as we found it */
-	bool on;
-	bool set_svme;
-	struct lm_tag_pool tags;
-};
-
-static DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
+DEFINE_PER_CPU(struct svm_cpu, lm_svm_cpu);
 static struct page *iopm;
 u64 lm_svm_iopm_pa;
 
@@ -102,12 +93,11 @@ static void svm_free_cpus(void)
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
+		struct svm_cpu *c = per_cpu_ptr(&lm_svm_cpu, cpu);
 
 		if (c->hsave)
 			__free_page(c->hsave);
-		if (c->area)
-			__free_page(c->area);
+		free_page((unsigned long)c->area);
 		c->hsave = NULL;
 		c->area = NULL;
 	}
@@ -115,14 +105,19 @@ static void svm_free_cpus(void)
 
 static int svm_alloc_cpus(void)
 {
+	struct page *area;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
+		struct svm_cpu *c = per_cpu_ptr(&lm_svm_cpu, cpu);
 
 		c->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
-		c->area = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
-		if (!c->hsave || !c->area)
+		area = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		if (!area)
+			return -ENOMEM;
+		c->area = page_address(area);
+		c->area_pa = __sme_set(page_to_phys(area));
+		if (!c->hsave)
 			return -ENOMEM;
 	}
 	return 0;
@@ -180,7 +175,7 @@ void lm_svm_teardown(void)
  */
 int lm_svm_cpu_on(void)
 {
-	struct svm_cpu *c = this_cpu_ptr(&svm_cpus);
+	struct svm_cpu *c = this_cpu_ptr(&lm_svm_cpu);
 	u64 efer;
 
 	if (c->on)
@@ -201,7 +196,7 @@ int lm_svm_cpu_on(void)
 
 void lm_svm_cpu_off(void)
 {
-	struct svm_cpu *c = this_cpu_ptr(&svm_cpus);
+	struct svm_cpu *c = this_cpu_ptr(&lm_svm_cpu);
 	u64 efer;
 
 	if (!c->on)
@@ -217,14 +212,4 @@ void lm_svm_cpu_off(void)
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 	if (svm_pmu_on && svm_pmu_off && !in_nmi())	/* NMI: a panic */
 		svm_pmu_off();
-}
-
-struct svm_vmcb *lm_svm_host_area(void)
-{
-	return page_address(this_cpu_read(svm_cpus.area));
-}
-
-struct lm_tag_pool *lm_svm_tags(void)
-{
-	return this_cpu_ptr(&svm_cpus.tags);
 }

@@ -14,6 +14,9 @@
 #include "debug.h"
 #include "vmcb.h"
 
+/* The guest cannot change these without an exit, since every write is intercepted. */
+#define SVM_S_OURS	(LM_S_CR4 | LM_S_EFER | LM_S_PAT)
+
 /* Exits that carry nothing but their kind. */
 static const u8 svm_plain[0x90] = {
 	[SVM_EXIT_DR_READ ... SVM_EXIT_EXC - 1] = LM_EXIT_DR + 1,
@@ -49,7 +52,6 @@ static __always_inline void svm_exit_io(struct lm_exit *e, const struct svm_cont
 	e->io.size = (info >> 4) & 7;
 	e->io.in = info & BIT(0);
 	e->io.string = info & BIT(2);
-	e->io.rep = info & BIT(3);
 }
 
 static __always_inline void svm_exit_npf(struct lm_exit *e, const struct svm_control *c)
@@ -58,7 +60,6 @@ static __always_inline void svm_exit_npf(struct lm_exit *e, const struct svm_con
 
 	e->kind = LM_EXIT_NPF;
 	e->npf.gpa = c->exit_info2;
-	e->npf.present = info & BIT(0);
 	e->npf.write = info & BIT(1);
 	e->npf.exec = info & BIT(4);
 	e->npf.table = info & BIT_ULL(33);
@@ -258,10 +259,9 @@ static noinline void svm_entry_work(struct lm_vcpu *vcpu)
 	hw->clean &= ~(SVM_CLEAN_TPR | SVM_CLEAN_I);
 }
 
-static __always_inline void svm_flush(struct lm_vcpu *vcpu)
+static __always_inline void svm_flush(struct lm_vcpu *vcpu, struct lm_hw *hw,
+				      struct svm_control *c)
 {
-	struct lm_hw *hw = vcpu->hw;
-	struct svm_control *c = &hw->vmcb->c;
 	enum lm_flush_how how = lm_flush_decide(vcpu, hw->tags, lm_caps.flush_by_asid);
 
 	if (likely(how == LM_FLUSH_NONE && c->asid == vcpu->flush.asid))
@@ -314,7 +314,7 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 		c->vintr = (c->vintr & ~SVM_V_TPR) | vcpu->x86.cr8;
 		hw->clean &= ~SVM_CLEAN_TPR;
 	}
-	svm_flush(vcpu);
+	svm_flush(vcpu, hw, c);
 	vmcb->s.rax = vcpu->st.gpr[LM_RAX];
 	c->clean = hw->clean;
 	if (static_branch_unlikely(&lm_debug_tlb))
@@ -327,13 +327,13 @@ void lm_svm_enter(struct lm_vcpu *vcpu)
 	lm_guest_exit(vcpu);
 
 	hw->saved = false;
-	hw->clean = lm_caps.clean_bits ? SVM_CLEAN_ALL : 0;
+	hw->clean = hw->clean_after;
 	vcpu->st.gpr[LM_RAX] = vmcb->s.rax;
 	vcpu->st.gpr[LM_RSP] = vmcb->s.rsp;
 	vcpu->st.rip = vmcb->s.rip;
 	vcpu->st.rflags = vmcb->s.rflags;
-	vcpu->st.shadow = c->int_state & SVM_INT_SHADOW ? LM_SHADOW_STI : LM_SHADOW_NONE;
-	vcpu->valid = LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW;
+	vcpu->st.shadow = c->int_state & SVM_INT_SHADOW;	/* LM_SHADOW_STI or _NONE */
+	vcpu->valid = LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW | SVM_S_OURS;
 	if (static_branch_unlikely(&lm_svm_debug))
 		lm_svm_debug_exit(vcpu);
 

@@ -50,7 +50,7 @@ static void svm_save_guest(struct lm_hw *hw)
 }
 
 /* What most handlers that look at the guest's memory need: one straight copy. */
-#define SVM_S_CHEAP	(LM_S_CR0 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | LM_S_CS | LM_S_SS)
+#define SVM_S_CHEAP	(LM_S_CR0 | LM_S_CR3 | LM_S_CS | LM_S_SS)
 
 /* With constant groups the tests are the compiler's. */
 static __always_inline void svm_copy_cheap(struct lm_vcpu *vcpu, u32 groups)
@@ -63,10 +63,6 @@ static __always_inline void svm_copy_cheap(struct lm_vcpu *vcpu, u32 groups)
 		st->cr0 = (s->cr0 & ~CR0_HIDDEN) | hw->cr0_hidden;
 	if (groups & LM_S_CR3)
 		st->cr3 = s->cr3;
-	if (groups & LM_S_CR4)
-		st->cr4 = s->cr4;
-	if (groups & LM_S_EFER)
-		st->efer = s->efer & ~EFER_SVME;
 	if (groups & LM_S_CS)
 		svm_get_seg(&st->seg[LM_CS], &s->cs);
 	if (groups & LM_S_SS) {
@@ -78,27 +74,14 @@ static __always_inline void svm_copy_cheap(struct lm_vcpu *vcpu, u32 groups)
 	vcpu->valid |= groups & SVM_S_CHEAP;
 }
 
-/* A handler may have written some of them already: those must not be read over. */
-static noinline void svm_copy_some_cheap(struct lm_vcpu *vcpu, u32 groups)
-{
-	svm_copy_cheap(vcpu, groups);
-}
-
-void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
+static noinline void svm_get_some(struct lm_vcpu *vcpu, u32 groups)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct svm_save *s = &hw->vmcb->s;
 	struct lm_state *st = &vcpu->st;
 
-	if (groups & SVM_S_CHEAP) {
-		if (likely(!(vcpu->valid & SVM_S_CHEAP)))
-			svm_copy_cheap(vcpu, SVM_S_CHEAP);
-		else
-			svm_copy_some_cheap(vcpu, SVM_S_CHEAP & ~vcpu->valid);
-		groups &= ~SVM_S_CHEAP;
-		if (!groups)
-			return;
-	}
+	/* A handler may have written some already: those must not be read over. */
+	svm_copy_cheap(vcpu, groups);
 	if (groups & (LM_S_SEGS | LM_S_SYSCALL))
 		svm_save_guest(hw);
 	if (groups & LM_S_RIP)
@@ -109,6 +92,10 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 		st->rflags = s->rflags;
 	if (groups & LM_S_CR2)
 		st->cr2 = s->cr2;
+	if (groups & LM_S_CR4)
+		st->cr4 = s->cr4;
+	if (groups & LM_S_EFER)
+		st->efer = s->efer & ~EFER_SVME;
 	if (groups & LM_S_DATA) {
 		svm_get_seg(&st->seg[LM_DS], &s->ds);
 		svm_get_seg(&st->seg[LM_ES], &s->es);
@@ -145,6 +132,14 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 	if (groups & LM_S_PAT)
 		st->pat = s->g_pat;
 	vcpu->valid |= groups;
+}
+
+void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
+{
+	if (likely(!(groups & ~SVM_S_CHEAP) && !(vcpu->valid & SVM_S_CHEAP)))
+		svm_copy_cheap(vcpu, SVM_S_CHEAP);
+	else
+		svm_get_some(vcpu, groups);
 }
 
 static void svm_put_cr0(struct lm_vcpu *vcpu)
@@ -257,20 +252,18 @@ void lm_svm_put(struct lm_vcpu *vcpu)
 /* The host keeps its FS, GS, TR, LDTR and syscall MSRs in the CPU's own area meanwhile. */
 void lm_svm_load(struct lm_vcpu *vcpu)
 {
+	struct svm_cpu *cpu = this_cpu_ptr(&lm_svm_cpu);
 	struct lm_hw *hw = vcpu->hw;
 
-	struct svm_vmcb *area = lm_svm_host_area();
-
-	hw->host_pa = __sme_set(virt_to_phys(area));
-	hw->tags = lm_svm_tags();
+	hw->host_pa = cpu->area_pa;
+	hw->tags = &cpu->tags;
 	if (vcpu->last_cpu != raw_smp_processor_id())
 		hw->clean = 0;	/* another CPU ran this VMCB last, or none (15.15.2) */
 	if (lm_caps.tsc_scaling && vcpu->x86.tsc_ratio)
 		wrmsrl(SVM_TSC_RATIO, vcpu->x86.tsc_ratio);
 	svm_vmsave(hw->host_pa);
 	svm_clgi();
-	hw->gs.host = area->s.gs.base;
-	hw->gs.guest = svm_canonical(hw->vmcb->s.gs.base);
+	hw->gs.host = cpu->area->s.gs.base;
 	lm_svm_vmload_guest(hw->vmcb_pa);
 	hw->loaded = true;
 }

@@ -61,6 +61,7 @@ int lm_svm_vcpu_init(struct lm_vcpu *vcpu)
 		svm_msr_direct(hw->msrpm, svm_direct_msrs[i]);
 	hw->vmcb_pa = __sme_set(virt_to_phys(hw->vmcb));
 	hw->saved = true;
+	hw->clean_after = lm_caps.clean_bits ? SVM_CLEAN_ALL : 0;
 	vcpu->hw = hw;
 
 	c = &hw->vmcb->c;

@@ -213,6 +213,7 @@ struct svm_gs {
  * @step_tf: by TF, which was not the guest's
  * @step_rip: its RIP
  * @clean: clean bits for the next entry
+ * @clean_after: what they are after an exit
  * @debug: of debug_state, or NULL
  */
 struct lm_hw {
@@ -229,18 +230,27 @@ struct lm_hw {
 	bool step;
 	bool step_tf;
 	u64 step_rip;
-	u32 clean;
+	u32 clean, clean_after;
 	struct svm_debug *debug;
 };
 
+/* One CPU's part; area takes the host's FS, GS, TR, LDTR and syscall MSRs (VMSAVE). */
+struct svm_cpu {
+	struct page *hsave;	/* the CPU's own, for VMRUN (VM_HSAVE_PA) */
+	struct svm_vmcb *area;
+	u64 area_pa;		/* with the host's encryption bit */
+	u64 old_hsave;		/* VM_HSAVE_PA as we found it */
+	bool on;
+	struct lm_tag_pool tags;
+};
+
 /* caps.c */
+DECLARE_PER_CPU(struct svm_cpu, lm_svm_cpu);
 extern u64 lm_svm_iopm_pa;
 int lm_svm_setup(void);
 void lm_svm_teardown(void);
 int lm_svm_cpu_on(void);
 void lm_svm_cpu_off(void);
-struct svm_vmcb *lm_svm_host_area(void);
-struct lm_tag_pool *lm_svm_tags(void);
 
 /* vmcb.c */
 int lm_svm_vcpu_init(struct lm_vcpu *vcpu);

@@ -184,7 +184,6 @@ void lm_vmx_exit_apic_access(struct lm_vcpu *vcpu)
 	e->kind = LM_EXIT_NPF;
 	e->npf.gpa = APIC_DEFAULT_PHYS_BASE | (q & 0xfff);
 	e->npf.apic = true;
-	e->npf.present = true;
 	e->npf.write = type == 1;
 	e->npf.exec = type == 2 || type == 15;
 	e->npf.table = type == 3 || type == 10;	/* while an event was delivered */

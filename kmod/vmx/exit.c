@@ -54,7 +54,6 @@ static const u8 vmx_plain[] = {
 /* Table 28-7: EPT violations. */
 #define EPT_Q_WRITE	BIT(1)
 #define EPT_Q_EXEC	BIT(2)
-#define EPT_Q_ALLOWED	GENMASK(5, 3)
 #define EPT_Q_LINEAR	BIT(7)
 #define EPT_Q_FINAL	BIT(8)
 
@@ -64,7 +63,6 @@ static void vmx_exit_npf(struct lm_exit *e)
 
 	e->kind = LM_EXIT_NPF;
 	e->npf.gpa = vmx_read(GUEST_PHYSICAL_ADDRESS);
-	e->npf.present = q & EPT_Q_ALLOWED;
 	e->npf.write = q & EPT_Q_WRITE;
 	e->npf.exec = q & EPT_Q_EXEC;
 	e->npf.apic = false;
@@ -82,7 +80,6 @@ static void vmx_exit_io(struct lm_exit *e)
 	e->io.size = (q & 7) + 1;
 	e->io.in = q & BIT(3);
 	e->io.string = q & BIT(4);
-	e->io.rep = q & BIT(5);
 }
 
 /* Table 28-3. */
