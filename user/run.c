@@ -29,7 +29,7 @@ enum {
 };
 
 /* The kinds of devices on the PCI bus; each is an option of the same name. */
-static const struct device_kind *const kinds[] = { &rng_kind };
+static const struct device_kind *const kinds[] = { &net_kind, &rng_kind, &vsock_kind };
 
 struct run_args {
 	struct machine_config config;
@@ -46,7 +46,9 @@ static const struct argp_option options[] = {
 	{ "name", KEY_NAME, "NAME", 0, "Name of the guest, seen in its threads' names", 0 },
 	{ "no-reboot", KEY_NO_REBOOT, NULL, 0, "End when the guest reboots instead of starting it again", 0 },
 	{ "overcommit", KEY_OVERCOMMIT, NULL, 0, "Allow more memory than the host has", 0 },
-	{ "rng", KEY_DEVICES, NULL, 0, "A source of random numbers (virtio-rng)", 0 },
+	{ "net", KEY_DEVICES, "tap=NAME[,bridge=NAME][,mac=ADDRESS]", 0, "A network card on a tap of the host, which is made, put into the bridge, and removed at the end", 0 },
+	{ "rng", KEY_DEVICES + 1, NULL, 0, "A source of random numbers (virtio-rng)", 0 },
+	{ "vsock", KEY_DEVICES + 2, "CID", 0, "Sockets between host and guest; the guest's address is CID, from 3 on", 0 },
 	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
 	{ 0 },
 };

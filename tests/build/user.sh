@@ -29,7 +29,7 @@ program() {
 	name=$1
 	shift
 	if output=$(gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -g -O1 -pthread \
-		-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+		-isystem /usr/include/libnl3 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-o "$out/$name" "$@" 2>&1); then
 		"$out/$name" || not_ok "$name: the program" "status $?"
 	else

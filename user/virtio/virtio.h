@@ -179,6 +179,6 @@ struct device_kind {
 	struct virtio *(*create)(struct machine *m, const void *config);
 };
 
-extern const struct device_kind rng_kind;
+extern const struct device_kind net_kind, rng_kind, vsock_kind;
 
 #endif

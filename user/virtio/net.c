@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Network card (Virtio 1.2, 5.1) on a tap of the host. The kernel's vhost-net carries the packets; where it
+ * is not there, this process does.
+ */
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/vhost.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../machine.h"
+#include "../tool.h"
+#include "tap.h"
+#include "vhost.h"
+
+#define PCI_CLASS_ETHERNET 0x020000
+#define VHOST_NET "/dev/vhost-net"
+#define RX 0
+#define TX 1
+#define QUEUE_SIZE 256
+#define HEADER sizeof(struct virtio_net_hdr_mrg_rxbuf)
+#define BATCH 64		/* packets in a row, before others have their turn */
+
+/* What the tap does for both. */
+#define OFFLOADS (VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) | \
+		  VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) | \
+		  VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_ECN) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) | \
+		  VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_ECN))
+/* What depends on who serves the rings. */
+#define RINGS (VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | \
+	       VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX))
+
+/**
+ * struct net_config - what the user asked for
+ * @tap, @bridge: interfaces of the host; @bridge may be NULL
+ * @mac: address, all zero: make one up
+ * @text: holds the strings
+ */
+struct net_config {
+	const char *tap, *bridge;
+	uint8_t mac[6];
+	char text[];
+};
+
+/**
+ * struct net - a card
+ * @v: the virtio device
+ * @tap: the tap's descriptor
+ * @vhost: the kernel's part, if @vhost.fd is not -1
+ * @watch: waits for packets, without vhost
+ * @links: waits for news of the host's interfaces: the tap may go
+ * @name: the tap's
+ * @config: what the guest reads
+ */
+struct net {
+	struct virtio v;
+	int tap;
+	struct vhost vhost;
+	struct watch watch, links;
+	const char *name;
+	struct virtio_net_config config;
+};
+
+static struct net *to_net(struct virtio *v)
+{
+	return (struct net *)v;
+}
+
+/* ---- a tap that is taken away ---- */
+
+static void check_tap(struct net *net)
+{
+	struct ifreq ifr;
+
+	if (!(net->config.status & VIRTIO_NET_S_LINK_UP) || !ioctl(net->tap, TUNGETIFF, &ifr))
+		return;
+	note("%s: the tap %s is gone: the guest's link is down until it is started again",
+	     net->v.name, net->name);
+	net->config.status = 0;
+	virtio_config_changed(&net->v);
+}
+
+static void on_link(struct watch *w)
+{
+	struct net *net = (struct net *)((char *)w - offsetof(struct net, links));
+	char news[256];
+
+	/* What they say does not matter; asking the tap is simpler. */
+	while (recv(w->fd, news, sizeof(news), MSG_TRUNC) > 0 || errno == ENOBUFS)
+		;
+	check_tap(net);
+}
+
+static int watch_links(struct net *net)
+{
+	struct sockaddr_nl all = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	net->links = (struct watch){ .fd = fd, .ready = on_link };
+	if (fd < 0 || bind(fd, (struct sockaddr *)&all, sizeof(all)))
+		return fail_errno("cannot listen to the kernel about its network");
+	return loop_watch(net->v.pci.m, &net->links, true);
+}
+
+/* ---- without vhost: the packets come through here ---- */
+
+/* One packet in each buffer, so the header says: one buffer. Guests may cut it in the middle. */
+static void set_num_buffers(const struct vq_chain *chain)
+{
+	static const uint8_t one[2] = { 1, 0 };
+	size_t at = offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers), done = 0;
+	unsigned int i;
+
+	for (i = chain->out; i < chain->out + chain->in && done < sizeof(one); i++) {
+		const struct iovec *iov = &chain->iov[i];
+
+		for (; at < iov->iov_len && done < sizeof(one); at++)
+			((uint8_t *)iov->iov_base)[at] = one[done++];
+		at -= iov->iov_len < at ? iov->iov_len : at;
+	}
+}
+
+static void receive(struct net *net)
+{
+	struct virtqueue *q = &net->v.queues[RX];
+	struct vq_chain chain;
+	unsigned int n;
+	ssize_t got;
+
+	for (n = 0; n < BATCH; n++) {
+		if (!vq_pop(q, &chain)) {
+			/* No buffer: the tap keeps its packets until the guest's next kick. */
+			loop_watch(net->v.pci.m, &net->watch, false);
+			break;
+		}
+		if (chain.in_len < HEADER) {
+			virtio_broken(&net->v, "a buffer that holds no packet");
+			return;
+		}
+		got = readv(net->tap, chain.iov + chain.out, (int)chain.in);
+		if (got < (ssize_t)HEADER) {
+			/* None: the chain is for the next one. A tap that is gone is always readable. */
+			q->next_avail--;
+			if (got >= 0 || errno != EAGAIN)
+				loop_watch(net->v.pci.m, &net->watch, false);
+			break;
+		}
+		set_num_buffers(&chain);
+		vq_push(q, chain.head, (uint32_t)got);
+	}
+	vq_signal(q);
+}
+
+static void on_packet(struct watch *w)
+{
+	receive((struct net *)((char *)w - offsetof(struct net, watch)));
+}
+
+static void transmit(struct net *net)
+{
+	struct virtqueue *q = &net->v.queues[TX];
+	struct vq_chain chain;
+	unsigned int n;
+	ssize_t put;
+
+	for (n = 0; n < BATCH && vq_pop(q, &chain); n++) {
+		/* As on a wire: what the tap does not take is lost. */
+		put = writev(net->tap, chain.iov, (int)chain.out);
+		(void)put;
+		vq_push(q, chain.head, 0);
+	}
+	vq_signal(q);
+	if (n == BATCH)
+		vq_again(q);
+}
+
+static void net_notify(struct virtio *v, struct virtqueue *q)
+{
+	struct net *net = to_net(v);
+
+	if (q->index == TX) {
+		transmit(net);
+		return;
+	}
+	if (loop_watch(v->pci.m, &net->watch, true))
+		virtio_broken(v, fail_text());
+}
+
+/* ---- both ---- */
+
+static unsigned int offloads(const struct virtio *v)
+{
+	static const struct {
+		unsigned int feature, flag;
+	} table[] = {
+		{ VIRTIO_NET_F_GUEST_CSUM, TUN_F_CSUM },
+		{ VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4 },
+		{ VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6 },
+		{ VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN },
+	};
+	unsigned int i, flags = 0;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		if (virtio_has(v, table[i].feature))
+			flags |= table[i].flag;
+	}
+	return flags;
+}
+
+static int set_backend(struct net *net, unsigned int queue, int fd)
+{
+	struct vhost_vring_file file = { .index = queue, .fd = fd };
+
+	return ioctl(net->vhost.fd, VHOST_NET_SET_BACKEND, &file);
+}
+
+static void net_stop(struct virtio *v)
+{
+	struct net *net = to_net(v);
+
+	if (net->vhost.fd < 0) {
+		loop_watch(v->pci.m, &net->watch, false);
+		return;
+	}
+	set_backend(net, RX, -1);
+	set_backend(net, TX, -1);
+}
+
+static int net_start(struct virtio *v)
+{
+	struct net *net = to_net(v);
+
+	/* Segments without checksums make no sense to the tap either: EINVAL. */
+	if (ioctl(net->tap, TUNSETOFFLOAD, offloads(v)))
+		return fail_errno("the tap refuses its features");
+	if (net->vhost.fd < 0)
+		return 0;
+	if (vhost_start(&net->vhost, v, 2))
+		return -1;
+	if (!set_backend(net, RX, net->tap) && !set_backend(net, TX, net->tap))
+		return 0;
+	fail_errno("vhost refuses the tap");
+	net_stop(v);
+	return -1;
+}
+
+static void net_free(struct virtio *v)
+{
+	struct net *net = to_net(v);
+
+	loop_watch(v->pci.m, &net->links, false);
+	if (net->links.fd >= 0)
+		close(net->links.fd);
+	vhost_close(&net->vhost);
+	if (net->tap >= 0)
+		close(net->tap);
+	free(net);
+}
+
+static const struct virtio_ops vhost_ops = {
+	.id = VIRTIO_ID_NET,
+	.class = PCI_CLASS_ETHERNET,
+	.start = net_start,
+	.stop = net_stop,
+	.free = net_free,
+};
+
+static const struct virtio_ops user_ops = {
+	.id = VIRTIO_ID_NET,
+	.class = PCI_CLASS_ETHERNET,
+	.start = net_start,
+	.stop = net_stop,
+	.notify = net_notify,
+	.free = net_free,
+};
+
+/* ---- making one ---- */
+
+static int parse_mac(const char *text, uint8_t mac[6])
+{
+	static const uint8_t zero[6];
+	int used = 0;
+
+	if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3],
+		   &mac[4], &mac[5], &used) == 6 && used == 17 && !text[used] && !(mac[0] & 1) &&
+	    memcmp(mac, zero, sizeof(zero)))
+		return 0;
+	return fail("'%s' is not the address of a network card: give for example mac=52:54:00:12:34:56",
+		    text);
+}
+
+static int parse_into(struct net_config *config)
+{
+	static char *const keys[] = { "tap", "bridge", "mac", NULL };
+	char *at = config->text, *value, *word;
+
+	while (*at) {
+		word = at;
+		switch (getsubopt(&at, keys, &value)) {
+		case 0:
+			config->tap = value;
+			break;
+		case 1:
+			config->bridge = value;
+			break;
+		case 2:
+			if (!value || parse_mac(value, config->mac))
+				return value ? -1 : fail("mac= needs an address");
+			continue;
+		default:
+			return fail("there is no '%s': give tap=NAME[,bridge=NAME][,mac=ADDRESS]", word);
+		}
+		if (!value || tap_check_name(value))
+			return value ? -1 : fail("'%s' needs a name", word);
+	}
+	return config->tap ? 0 : fail("which tap? Give tap=NAME[,bridge=NAME][,mac=ADDRESS]");
+}
+
+static void *net_parse(const char *text)
+{
+	struct net_config *config = calloc(1, sizeof(*config) + strlen(text) + 1);
+
+	if (!config) {
+		fail("out of memory");
+		return NULL;
+	}
+	memcpy(config->text, text, strlen(text));
+	if (!parse_into(config))
+		return config;
+	free(config);
+	return NULL;
+}
+
+static uint64_t hash(uint64_t value, const char *text)
+{
+	for (; *text; text++)
+		value = (value ^ (uint8_t)*text) * 0x100000001b3ull;	/* FNV-1a */
+	return value;
+}
+
+/* The same host, guest and tap have the same address each time; others have another one. */
+static void make_mac(const struct machine *m, const struct net_config *config, uint8_t mac[6])
+{
+	char id[64] = "";
+	uint64_t value = 0xcbf29ce484222325ull;
+	unsigned int i;
+
+	if (config->mac[0] | config->mac[1] | config->mac[2] | config->mac[3] | config->mac[4] |
+	    config->mac[5]) {
+		memcpy(mac, config->mac, 6);
+		return;
+	}
+	read_line(id, sizeof(id), "/etc/machine-id");
+	value = hash(hash(hash(value, id), m->config->name), config->tap);
+	for (i = 0; i < 6; i++)
+		mac[i] = (uint8_t)(value >> 8 * i);
+	mac[0] = (mac[0] & 0xfc) | 2;	/* one card's, given locally */
+}
+
+static int set_up(struct net *net, struct machine *m, const struct net_config *config)
+{
+	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE };
+	bool vhost = !vhost_open(&net->vhost, m, VHOST_NET);
+	char without[128];
+
+	net->v.config = &net->config;
+	net->v.config_size = sizeof(net->config);
+	net->v.offered = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) |
+			 OFFLOADS;
+	net->v.offered |= vhost ? RINGS & net->vhost.features :
+				  RINGS & ~VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF);
+	make_mac(m, config, net->config.mac);
+	net->config.status = VIRTIO_NET_S_LINK_UP;
+	net->name = config->tap;
+	if (!vhost)
+		snprintf(without, sizeof(without), "%s", fail_text());
+	if (virtio_init(&net->v, m, vhost ? &vhost_ops : &user_ops, sizes, ARRAY_SIZE(sizes)))
+		return -1;
+	net->tap = tap_open(config->tap);
+	if (net->tap < 0 || tap_set_up(config->tap, config->bridge))
+		return -1;
+	net->watch = (struct watch){ .fd = net->tap, .ready = on_packet };
+	if (watch_links(net) || virtio_plug(&net->v))
+		return -1;
+	if (!vhost)
+		note("%s: %s; this process will carry the packets of %s, which is slower",
+		     m->config->name, without, config->tap);
+	return 0;
+}
+
+static struct virtio *net_create(struct machine *m, const void *config)
+{
+	struct net *net = calloc(1, sizeof(*net));
+
+	if (!net) {
+		fail("out of memory");
+		return NULL;
+	}
+	net->tap = net->vhost.fd = net->links.fd = -1;
+	if (!set_up(net, m, config))
+		return &net->v;
+	virtio_free(&net->v);
+	return NULL;
+}
+
+const struct device_kind net_kind = {
+	.option = "net",
+	.parse = net_parse,
+	.create = net_create,
+};

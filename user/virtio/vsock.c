@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sockets between the host and the guest (Virtio 1.2, 5.10), by the kernel's vhost-vsock.
+ */
+#include <errno.h>
+#include <linux/vhost.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_vsock.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "../tool.h"
+#include "vhost.h"
+
+#define PCI_CLASS_COMMUNICATION 0x078000
+#define VHOST_VSOCK "/dev/vhost-vsock"
+#define QUEUE_SIZE 128
+#define DATA_QUEUES 2		/* receive, transmit; the third is for events, which never come */
+
+struct vsock {
+	struct virtio v;
+	struct vhost vhost;
+	struct virtio_vsock_config config;
+};
+
+static struct vsock *to_vsock(struct virtio *v)
+{
+	return (struct vsock *)v;
+}
+
+static int set_running(struct vsock *vsock, int running)
+{
+	return ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_RUNNING, &running);
+}
+
+static int vsock_start(struct virtio *v)
+{
+	struct vsock *vsock = to_vsock(v);
+
+	if (vhost_start(&vsock->vhost, v, DATA_QUEUES))
+		return -1;
+	return set_running(vsock, 1) ? fail_errno("vhost does not start") : 0;
+}
+
+static void vsock_stop(struct virtio *v)
+{
+	set_running(to_vsock(v), 0);
+}
+
+static void vsock_free(struct virtio *v)
+{
+	vhost_close(&to_vsock(v)->vhost);
+	free(v);
+}
+
+static const struct virtio_ops vsock_ops = {
+	.id = VIRTIO_ID_VSOCK,
+	.class = PCI_CLASS_COMMUNICATION,
+	.start = vsock_start,
+	.stop = vsock_stop,
+	.free = vsock_free,
+};
+
+static void *vsock_parse(const char *text)
+{
+	unsigned long *cid = malloc(sizeof(*cid));
+
+	/* 0 to 2 mean the hypervisor, oneself and the host. */
+	if (!cid)
+		fail("out of memory");
+	else if (!parse_number(text, 3, 0xfffffffe, cid))
+		return cid;
+	free(cid);
+	return NULL;
+}
+
+static int set_up(struct vsock *vsock, struct machine *m, uint64_t cid)
+{
+	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE };
+
+	vsock->config.guest_cid = cid;
+	vsock->v.config = &vsock->config;
+	vsock->v.config_size = sizeof(vsock->config);
+	if (virtio_init(&vsock->v, m, &vsock_ops, sizes, ARRAY_SIZE(sizes)))
+		return -1;
+	if (vhost_open(&vsock->vhost, m, VHOST_VSOCK)) {
+		if (errno == ENOENT || errno == ENODEV)
+			fail("there is no " VHOST_VSOCK ": load its driver with 'sudo modprobe vhost_vsock'");
+		return -1;
+	}
+	if (ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &cid)) {
+		if (errno == EADDRINUSE)
+			return fail("the vsock CID %llu is in use: choose another one",
+				    (unsigned long long)cid);
+		return fail_errno("cannot have the vsock CID %llu", (unsigned long long)cid);
+	}
+	vsock->v.offered = vsock->vhost.features & (VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
+						    VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
+						    VIRTIO_FEATURE(VIRTIO_VSOCK_F_SEQPACKET));
+	return virtio_plug(&vsock->v);
+}
+
+static struct virtio *vsock_create(struct machine *m, const void *config)
+{
+	struct vsock *vsock = calloc(1, sizeof(*vsock));
+
+	if (!vsock) {
+		fail("out of memory");
+		return NULL;
+	}
+	vsock->vhost.fd = -1;
+	if (!set_up(vsock, m, *(const unsigned long *)config))
+		return &vsock->v;
+	virtio_free(&vsock->v);
+	return NULL;
+}
+
+const struct device_kind vsock_kind = {
+	.option = "vsock",
+	.parse = vsock_parse,
+	.create = vsock_create,
+};
