@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the CPU and its firmware offer (AMD APM vol. 3, appendix E: leaves 0x80000001 and 0x8000000a;
- * APM vol. 2, 15.30.1: VM_CR; Intel SDM vol. 3, 24.7: IA32_FEATURE_CONTROL).
+ * APM vol. 2, 15.30.1: VM_CR; Intel SDM vol. 3, 24.7: IA32_FEATURE_CONTROL). What VMX has is in MSRs;
+ * the kernel shows it in /proc/cpuinfo, to everybody.
  */
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,6 +46,32 @@ static const struct {
 	  "a guest's TSC runs at the host's rate" },
 };
 
+/* The same for VMX, by the kernel's names for it. Those with a remedy cannot be done without. */
+static const struct {
+	const char *flag, *name, *value, *without, *remedy;
+} vmx_features[] = {
+	{ "ept", "nested-paging", "there", "no guest can run: the module has no shadow paging",
+	  "a newer CPU is needed, or ept=1 in the outer hypervisor" },
+	{ "unrestricted_guest", "unrestricted", "guests may run without paging",
+	  "no guest can run: each begins in real mode",
+	  "a newer CPU is needed, or unrestricted_guest=1 in the outer hypervisor" },
+	{ "vpid", "vpid", "the TLB is tagged",
+	  "each switch between guest and host drops the guest's translations: slower", NULL },
+	{ "ept_ad", "ept-ad", "the CPU notes which pages are used",
+	  "a page ages by being taken away: slower under memory pressure", NULL },
+	{ "ept_1gb", "ept-1g", "1 GiB pages", "guest memory is mapped in 2 MiB pages at most", NULL },
+	{ "vid", "virtual-apic", "the CPU answers for the interrupt controller",
+	  "interrupts are injected at entries, and each access to the controller exits: slower", NULL },
+	{ "preemption_timer", "preemption-timer", "the CPU keeps a guest's timer",
+	  "timers of the host keep it: slower", NULL },
+	{ "pml", "dirty-log", "the CPU logs which pages were written",
+	  "the first write to each page exits while a log is kept", NULL },
+	{ "ple", "pause-loop", "a CPU that waits for another exits",
+	  "it keeps its host CPU until the next interrupt", NULL },
+	{ "tsc_scaling", "tsc-scaling", "a guest's TSC may have a rate of its own",
+	  "a guest's TSC runs at the host's rate", NULL },
+};
+
 static void leaf(uint32_t number, uint32_t regs[4])
 {
 	memset(regs, 0, 4 * sizeof(*regs));
@@ -73,6 +102,27 @@ static void identify(struct cpu *cpu)
 	}
 	for (i = (unsigned int)strlen(cpu->brand); i && cpu->brand[i - 1] == ' '; i--)
 		cpu->brand[i - 1] = '\0';
+}
+
+/* Is the word in the first line of /proc/cpuinfo that begins so? -1: there is no such line. */
+static int cpuinfo_has(const char *key, const char *word)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	char *line = NULL, *found;
+	size_t size = 0, len = strlen(word);
+	int has = -1;
+
+	while (f && has < 0 && getline(&line, &size, f) > 0) {
+		if (strncmp(line, key, strlen(key)) || !strchr("\t :", line[strlen(key)]))
+			continue;
+		has = 0;
+		for (found = line; !has && (found = strstr(found, word)); found += len)
+			has = found[-1] == ' ' && strchr(" \n", found[len]);
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return has;
 }
 
 static int read_msr(uint32_t msr, uint64_t *value)
@@ -108,10 +158,13 @@ static void check_lock(struct report *r, const struct cpu *cpu)
 	bool open;
 
 	if (read_msr(cpu->svm ? MSR_VM_CR : MSR_FEATURE_CONTROL, &value)) {
-		lock_unknown(r);
-		return;
-	}
-	if (cpu->svm)
+		/* The kernel locks the MSR itself, and hides VMX if the firmware was first. */
+		if (cpu->svm || cpuinfo_has("flags", "vmx") < 0) {
+			lock_unknown(r);
+			return;
+		}
+		open = cpuinfo_has("flags", "vmx");
+	} else if (cpu->svm)
 		open = !(value & VM_CR_SVMDIS);
 	else	/* Not locked yet is good too: whoever comes first may enable it. */
 		open = !(value & FEATURE_CONTROL_LOCKED) || (value & FEATURE_CONTROL_VMX);
@@ -149,6 +202,29 @@ static void check_svm(struct report *r)
 	}
 }
 
+static void check_vmx(struct report *r)
+{
+	struct result *result;
+	unsigned int i;
+
+	if (cpuinfo_has("vmx flags", "ept") < 0) {
+		result = report_add(r, "vmx", STATE_WARN, "what it has is unknown");
+		set_remedy(result, "a kernel that has a line 'vmx flags' in /proc/cpuinfo, once the firmware lets it use VMX");
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(vmx_features); i++) {
+		if (cpuinfo_has("vmx flags", vmx_features[i].flag)) {
+			report_add(r, vmx_features[i].name, STATE_OK, "%s", vmx_features[i].value);
+			continue;
+		}
+		result = report_add(r, vmx_features[i].name,
+				    vmx_features[i].remedy ? STATE_FAIL : STATE_WARN, "not there");
+		set_without(result, vmx_features[i].without);
+		if (vmx_features[i].remedy)
+			set_remedy(result, "%s", vmx_features[i].remedy);
+	}
+}
+
 /**
  * check_cpu() - look at the CPU
  * @r: takes the results
@@ -159,22 +235,23 @@ void check_cpu(struct report *r)
 	struct cpu cpu;
 
 	identify(&cpu);
-	if (!cpu.svm) {
-		result = report_add(r, "cpu", STATE_FAIL, "%s (%s)%s", cpu.brand, cpu.vendor,
-				    cpu.vmx ? ": VMX, which this module does not use" : ": no SVM");
+	if (!cpu.svm && !cpu.vmx) {
+		result = report_add(r, "cpu", STATE_FAIL, "%s (%s): neither VMX nor SVM", cpu.brand,
+				    cpu.vendor);
 		set_without(result, "no guest can run");
 		if (cpu.hypervisor[0])
 			set_remedy(result, "this host is a virtual machine (%s): switch on nested virtualisation for it, or use scripts/host",
 				   cpu.hypervisor);
 		else
-			set_remedy(result, "an AMD CPU with SVM, or scripts/host for an emulated one");
-	} else {
-		report_add(r, "cpu", STATE_OK, "%s (%s): SVM%s%s", cpu.brand, cpu.vendor,
-			   cpu.hypervisor[0] ? ", itself in a virtual machine of " : "",
-			   cpu.hypervisor);
+			set_remedy(result, "a CPU with one of them, or scripts/host for an emulated one");
+		return;
 	}
-	if (cpu.svm || cpu.vmx)
-		check_lock(r, &cpu);
+	report_add(r, "cpu", STATE_OK, "%s (%s): %s%s%s", cpu.brand, cpu.vendor,
+		   cpu.svm ? "SVM" : "VMX",
+		   cpu.hypervisor[0] ? ", itself in a virtual machine of " : "", cpu.hypervisor);
+	check_lock(r, &cpu);
 	if (cpu.svm)
 		check_svm(r);
+	else
+		check_vmx(r);
 }

@@ -15,6 +15,8 @@
 #define SECURE_BOOT "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #define SIGN "scripts/sign-file of the kernel headers with your key, and 'sudo mokutil --import MOK.der'"
 
+#define HOLDS "/sys/module/kvm/parameters/enable_virt_at_load"
+
 static void check_kernel(struct report *r)
 {
 	struct result *result;
@@ -91,7 +93,7 @@ static void check_kvm(struct report *r)
 {
 	static const char *const vendors[] = { "kvm_amd", "kvm_intel" };
 	struct result *result;
-	char users[256];
+	char users[256], line[8];
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(vendors); i++) {
@@ -110,9 +112,14 @@ static void check_kvm(struct report *r)
 			result = report_add(r, "kvm", STATE_FAIL, "in use by %s", users);
 			set_remedy(result, "end that, then 'sudo lamina load --replace-kvm'");
 		} else {
-			result = report_add(r, "kvm", STATE_WARN, "%s is loaded and idle", vendors[i]);
+			/* Linux 6.12 and later have the parameter. */
+			bool holds = !read_line(line, sizeof(line), HOLDS) && line[0] == 'Y';
+
+			result = report_add(r, "kvm", STATE_WARN, "%s is loaded and idle%s", vendors[i],
+					    holds ? ", and holds the CPU from its load on" : "");
 			set_without(result, "beside KVM the module refuses to load");
-			set_remedy(result, "'sudo lamina load --replace-kvm' unloads it");
+			set_remedy(result, "'sudo lamina load --replace-kvm' unloads it%s",
+				   holds ? "; or boot with kvm.enable_virt_at_load=0" : "");
 		}
 		return;
 	}

@@ -12,6 +12,7 @@
 #define ZERO_PAGE	0x10000
 #define PML4		0x11000
 #define PDPT		0x12000
+#define PD		0x13000		/* and the three pages after it */
 #define ROM		0xc8000
 
 	.code16
@@ -24,7 +25,7 @@ _start:	.word	0xaa55			/* found by the BIOS in its scan of ROMs */
 	movw	%ax, %es
 	xorl	%eax, %eax
 	xorl	%edi, %edi
-	movl	$0x3000 / 4, %ecx
+	movl	$0x7000 / 4, %ecx
 	rep stosl
 
 	/* The memory map: table at 0x2d0, number of entries at 0x1e8. */
@@ -51,13 +52,17 @@ _start:	.word	0xaa55			/* found by the BIOS in its scan of ROMs */
 	movl	$INITRD_SIZE, %es:0x21c
 	movl	$cmdline, %es:0x228
 
-	/* The first 4 GiB one to one: PML4, PDPT, four pages of 1 GiB. */
+	/* The first 4 GiB one to one, in pages of 2 MiB, which every model has. */
 	movl	$PDPT | 3, %es:(PML4 - ZERO_PAGE)
-	movw	$PDPT - ZERO_PAGE, %di
+	movl	$PD | 3, %es:(PDPT - ZERO_PAGE)
+	movl	$(PD + 0x1000) | 3, %es:(PDPT - ZERO_PAGE + 8)
+	movl	$(PD + 0x2000) | 3, %es:(PDPT - ZERO_PAGE + 16)
+	movl	$(PD + 0x3000) | 3, %es:(PDPT - ZERO_PAGE + 24)
+	movw	$PD - ZERO_PAGE, %di
 	movl	$0x83, %eax		/* present, writable, large */
 3:	movl	%eax, %es:(%di)
 	addw	$8, %di
-	addl	$1 << 30, %eax
+	addl	$2 << 20, %eax
 	jnc	3b
 
 	inb	$0x92, %al		/* A20 */
