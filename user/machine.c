@@ -174,6 +174,8 @@ struct machine *machine_new(const struct machine_config *config, int out_fd)
 	m->config = config;
 	m->fd = m->vm_fd = m->loop_fd = -1;
 	pthread_mutex_init(&m->crash_lock, NULL);
+	pthread_mutex_init(&m->pause.lock, NULL);
+	pthread_cond_init(&m->pause.cond, NULL);
 	pthread_mutex_init(&m->io_lock, NULL);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->event_fd < 0)
@@ -290,6 +292,8 @@ void machine_stop(struct machine *m, enum stop_reason why)
 {
 	int none = STOP_NONE;
 
-	if (atomic_compare_exchange_strong(&m->stop, &none, (int)why))
+	if (atomic_compare_exchange_strong(&m->stop, &none, (int)why)) {
+		pause_release(m);
 		machine_notify(m);
+	}
 }

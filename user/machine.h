@@ -36,6 +36,7 @@ enum stop_reason {
  * struct machine_config - what the user asked for
  * @device: the hypervisor's node
  * @name: shown in thread names and messages
+ * @named: the user gave it: others find the guest by it
  * @memory: bytes of RAM
  * @cpus: number of vCPUs
  * @boot: kernel, initrd and command line
@@ -45,6 +46,7 @@ enum stop_reason {
 struct machine_config {
 	const char *device;
 	const char *name;
+	bool named;
 	uint64_t memory;
 	unsigned int cpus;
 	struct boot_config boot;
@@ -75,6 +77,22 @@ struct vcpu {
 };
 
 /**
+ * struct machine_pause - vCPUs that stand still
+ * @lock: guards what follows
+ * @cond: they wait here
+ * @on: they shall; read without the lock too
+ * @waiting: how many do
+ * @clock: the guest's clock when all did, in ns; 0: none is kept
+ */
+struct machine_pause {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	atomic_bool on;
+	unsigned int waiting;
+	uint64_t clock;
+};
+
+/**
  * struct machine - one powered-on machine
  * @config: what the user asked for
  * @fd: KVM's system file descriptor
@@ -93,6 +111,7 @@ struct vcpu {
  * @devices: what is on it, @nr_devices of them
  * @ports: port I/O
  * @owned: devices that are freed with the machine and need no more than that
+ * @pause: whether its vCPUs may run
  * @stop: enum stop_reason
  * @stop_signal: with STOP_SIGNAL, which
  * @crash: what a crash printed, for the terminal once it is back to normal
@@ -121,6 +140,7 @@ struct machine {
 	void *owned[4];
 	unsigned int owned_count;
 
+	struct machine_pause pause;
 	atomic_int stop;
 	int stop_signal;
 	pthread_mutex_t crash_lock;
@@ -155,6 +175,10 @@ int irq_attach(struct machine *m, unsigned int gsi, int fd);
 void irq_detach(struct machine *m, unsigned int gsi, int fd);
 int doorbell_add(struct machine *m, uint64_t address, int fd);
 void doorbell_del(struct machine *m, uint64_t address, int fd);
+
+/* pause.c; what else it has is in control.h */
+void pause_gate(struct vcpu *cpu);
+void pause_release(struct machine *m);
 
 /* memory.c */
 int memory_init(struct guest_memory *mem, uint64_t size);

@@ -17,6 +17,16 @@ static const struct verb {
 	const char *what;
 } verbs[] = {
 	{ "run", cmd_run, "boot a kernel in a guest, its console on this terminal" },
+	{ "create", cmd_create, "make a guest that 'start' starts, without a terminal" },
+	{ "start", cmd_start, "start a guest that 'create' made" },
+	{ "list", cmd_list, "the guests there are" },
+	{ "show", cmd_show, "one guest and its counters" },
+	{ "console", cmd_console, "attach to the console of a guest without a terminal" },
+	{ "stop", cmd_stop, "press a guest's power button and wait for its end" },
+	{ "pause", cmd_pause, "let a guest stand still" },
+	{ "resume", cmd_resume, "let a paused guest go on" },
+	{ "kill", cmd_kill, "end a guest at once" },
+	{ "events", cmd_events, "what happens to guests, as it happens" },
 	{ "check", cmd_check, "is this host fit to run guests?" },
 	{ "load", cmd_load, "load the module" },
 	{ "unload", cmd_unload, "unload the module" },

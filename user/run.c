@@ -10,6 +10,7 @@
 #include <sys/sysinfo.h>
 
 #include "console.h"
+#include "control.h"
 #include "machine.h"
 #include "tool.h"
 
@@ -25,6 +26,7 @@ enum {
 	KEY_DEVICE,
 	KEY_NO_REBOOT,
 	KEY_OVERCOMMIT,
+	KEY_DETACH,
 	KEY_DEVICES,		/* plus the place in kinds */
 };
 
@@ -35,6 +37,8 @@ struct run_args {
 	struct machine_config config;
 	bool no_reboot;
 	bool overcommit;
+	bool detach;
+	bool create;		/* detached, and waits for 'lamina start' */
 };
 
 static const struct argp_option options[] = {
@@ -43,7 +47,8 @@ static const struct argp_option options[] = {
 	{ "append", KEY_APPEND, "STRING", 0, "Kernel command line (default: " DEFAULT_CMDLINE ")", 0 },
 	{ "mem", 'm', "SIZE", 0, "Memory, with K, M, G or T; MiB without (default: 512M)", 0 },
 	{ "cpus", 'c', "N", 0, "Number of vCPUs (default: 1)", 0 },
-	{ "name", KEY_NAME, "NAME", 0, "Name of the guest, seen in its threads' names", 0 },
+	{ "name", KEY_NAME, "NAME", 0, "Name of the guest, by which 'lamina list' and others find it", 0 },
+	{ "detach", KEY_DETACH, NULL, 0, "Run without a terminal; 'lamina console' attaches one", 0 },
 	{ "no-reboot", KEY_NO_REBOOT, NULL, 0, "End when the guest reboots instead of starting it again", 0 },
 	{ "overcommit", KEY_OVERCOMMIT, NULL, 0, "Allow more memory than the host has", 0 },
 	{ "net", KEY_DEVICES, "tap=NAME[,bridge=NAME][,mac=ADDRESS]", 0, "A network card on a tap of the host, which is made, put into the bridge, and removed at the end", 0 },
@@ -80,6 +85,15 @@ static void add_device(struct run_args *args, const struct device_kind *kind, co
 	config->devices[config->nr_devices++].config = device;
 }
 
+static void set_name(struct machine_config *config, const char *name, struct argp_state *state)
+{
+	if (!name_is_good(name))
+		argp_error(state, "'%s' is not a name: up to 63 letters, digits, '.', '_' or '-', the first a letter or digit",
+			   name);
+	config->name = name;
+	config->named = true;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct run_args *args = state->input;
@@ -106,10 +120,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		args->overcommit = true;
 		break;
 	case KEY_NAME:
-		if (!name_is_good(arg))
-			argp_error(state, "--name: '%s' is not a name: up to 63 letters, digits, '.', '_' or '-', the first a letter or digit",
-				   arg);
-		config->name = arg;
+		set_name(config, arg, state);
+		break;
+	case KEY_DETACH:
+		args->detach = true;
 		break;
 	case 'm':
 		if (parse_size(arg, &config->memory))
@@ -123,9 +137,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		config->cpus = (unsigned int)number;
 		break;
 	case ARGP_KEY_ARG:
+		if (args->create && !config->named) {
+			set_name(config, arg, state);
+			break;
+		}
 		argp_error(state, "'%s' is too much: the kernel is given with --kernel", arg);
 		break;
 	case ARGP_KEY_END:
+		if (args->create && !config->named)
+			argp_error(state, "no name: give one, as in 'lamina create NAME --kernel FILE'");
+		if (args->detach && !config->named)
+			argp_error(state, "--detach needs --name NAME, or nobody could find the guest");
 		if (!config->boot.kernel)
 			argp_error(state, "no kernel: give one with --kernel FILE");
 		break;
@@ -138,14 +160,26 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp argp = {
+#define STATUS \
+	"Exit status: 0 after power-off, Ctrl-A x, or a reboot with --no-reboot; 1 could not start; " \
+	"2 usage; 3 the guest's CPU shut down (triple fault); 4 the CPU could not enter the guest; " \
+	"5 the hypervisor could not go on; 6 the guest reported a crash; 128+N ended by signal N."
+
+static const struct argp run_argp = {
 	.options = options,
 	.parser = parse,
 	.doc = "Boot a kernel in a guest, with its console on this terminal.\v"
 	       "On a terminal, Ctrl-A x ends the guest and Ctrl-A h names the other keys.\n\n"
-	       "Exit status: 0 after power-off, Ctrl-A x, or a reboot with --no-reboot; 1 could not start; "
-	       "2 usage; 3 the guest's CPU shut down (triple fault); 4 the CPU could not enter the guest; "
-	       "5 the hypervisor could not go on; 6 the guest reported a crash; 128+N ended by signal N.",
+	       "With --detach, the exit status is 0 as soon as the guest runs.\n\n" STATUS,
+};
+
+static const struct argp create_argp = {
+	.options = options,
+	.parser = parse,
+	.args_doc = "NAME",
+	.doc = "Make a guest as 'lamina run --detach --name NAME' does, but let it wait for 'lamina start NAME'.\v"
+	       "It has its memory and its kernel already; 'lamina kill NAME' throws it away.\n\n"
+	       "Exit status: 0 it waits; 1 could not be made; 2 usage.",
 };
 
 /* More than RAM and swap cannot end well, so it has to be asked for. */
@@ -190,22 +224,55 @@ static int run_once(const struct run_args *args, bool *again)
 
 	*again = false;
 	m = machine_new(&args->config, console_output());
-	if (!m || machine_start(m)) {
-		if (m)
+	if (!m || control_open(m, args->create) || machine_start(m)) {
+		if (m) {
+			control_close(m);
 			machine_free(m);
+		}
 		console_close();
 		return complain();
 	}
+	control_ready();
 	console_serve(m);
 	why = atomic_load(&m->stop);
 	status = status_of(m, why);
 	*again = why == STOP_RESET && !args->no_reboot;
 	memcpy(crash, m->crash, sizeof(crash));
+	control_close(m);
 	machine_free(m);
 	if (crash[0]) {
 		console_close();
 		fprintf(stderr, "lamina: %s: %s", args->config.name, crash);
 	}
+	control_drain();
+	return status;
+}
+
+static int run(int argc, char **argv, bool create)
+{
+	struct run_args args = {
+		.config = {
+			.device = default_device(),
+			.name = "guest",
+			.memory = DEFAULT_MEMORY,
+			.cpus = 1,
+			.boot.cmdline = DEFAULT_CMDLINE,
+		},
+		.detach = create,
+		.create = create,
+	};
+	bool again = true;
+	int status = LM_EXIT_OK;
+
+	argp_parse(create ? &create_argp : &run_argp, argc, argv, 0, NULL, &args);
+	args.config.boot.cpus = args.config.cpus;
+	if (check_memory(&args) || (args.detach && control_detach()) || console_open())
+		return complain();
+	while (again) {
+		status = run_once(&args, &again);
+		args.create = false;
+	}
+	console_close();
 	return status;
 }
 
@@ -218,24 +285,11 @@ static int run_once(const struct run_args *args, bool *again)
  */
 int cmd_run(int argc, char **argv)
 {
-	struct run_args args = {
-		.config = {
-			.device = default_device(),
-			.name = "guest",
-			.memory = DEFAULT_MEMORY,
-			.cpus = 1,
-			.boot.cmdline = DEFAULT_CMDLINE,
-		},
-	};
-	bool again = true;
-	int status = LM_EXIT_OK;
+	return run(argc, argv, false);
+}
 
-	argp_parse(&argp, argc, argv, 0, NULL, &args);
-	args.config.boot.cpus = args.config.cpus;
-	if (check_memory(&args) || console_open())
-		return complain();
-	while (again)
-		status = run_once(&args, &again);
-	console_close();
-	return status;
+/** cmd_create() - the verb */
+int cmd_create(int argc, char **argv)
+{
+	return run(argc, argv, true);
 }

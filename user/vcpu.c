@@ -282,7 +282,10 @@ static void *vcpu_main(void *arg)
 {
 	struct vcpu *cpu = arg;
 
-	while (!machine_stopping(cpu->m)) {
+	for (;;) {
+		pause_gate(cpu);
+		if (machine_stopping(cpu->m))
+			break;
 		if (!ioctl(cpu->fd, KVM_RUN, 0)) {
 			handle_exit(cpu);
 		} else if (errno != EINTR && errno != EAGAIN) {

@@ -134,7 +134,7 @@ refused 1 'load: no such file' 'cannot read the module' load --module /nonexiste
 refused 2 'check: an argument' 'too much' check frob
 exits 0 'version' $lamina --version
 like 'version: what it says' "$output" '^lamina [0-9]+\.'
-for verb in run check load unload; do
+for verb in run create start list show console stop pause resume kill events check load unload; do
 	exits 0 "help of $verb" $lamina help $verb
 	like "help of $verb: what it says" "$output" "^Usage: lamina $verb"
 	like "help of $verb: exit statuses" "$output" 'Exit status'
@@ -149,6 +149,24 @@ else
 	skip 'check: JSON agrees with the status' 'no python3'
 fi
 like 'check names the CPU' "$($lamina check)" '^(ok|fail) +cpu '
+
+refused 2 'run --detach: no name' 'needs --name NAME' run --kernel x --detach
+refused 2 'create: no name' 'give one, as in' create --kernel x
+refused 2 'create: no kernel' 'give one with --kernel' create a
+refused 2 'create: not a name' 'is not a name' create a/b --kernel x
+refused 2 'create: two names' 'too much' create a b --kernel x
+for verb in start console stop pause resume kill show; do
+	refused 2 "$verb: no name" 'which guest' $verb
+	refused 2 "$verb: two names" 'too much' $verb a b
+done
+for verb in start console stop pause resume kill; do
+	refused 1 "$verb: no module" 'load the module' $verb a --device "$PWD/$out/nonexistent"
+	refused 1 "$verb: another hypervisor" 'has no names for guests' $verb a --device /dev/null
+done
+refused 2 'stop: timeout' 'not a number' stop --timeout x a
+refused 2 'events: count' 'not a number' events --count 0
+refused 2 'list: an argument' 'too much' list a
+refused 2 'events: an argument' 'too much' events a
 
 for option in $($lamina run --help | grep -oE -e '--[a-z-]+' | sort -u); do
 	case $option in

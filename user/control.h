@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A running guest and those who find it by name: the owner's end and the other one.
+ */
+#ifndef LAMINA_CONTROL_H
+#define LAMINA_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct machine;
+
+/* What is asked over a control handle; the answer is '+', or '-' and a message. */
+#define ASK_POWER "power"
+#define ASK_PAUSE "pause"
+#define ASK_RESUME "resume"
+#define ASK_START "start"
+#define ASK_KILL "kill"
+#define ASK_CONSOLE "console"	/* with a socket for it */
+
+/* control.c: the owner */
+int control_detach(void);
+void control_ready(void);
+int control_open(struct machine *m, bool held);
+void control_close(struct machine *m);
+void control_drain(void);
+
+/* client.c */
+int guest_open(const char *device, const char *name);
+int guest_ask(int handle, const char *name, const char *what, int fd);
+
+/* pause.c: vCPUs that stand still */
+void pause_begin(struct machine *m);
+bool pause_complete(struct machine *m);
+void pause_end(struct machine *m);
+
+#endif
