@@ -294,6 +294,7 @@ enum lm_request {
 	LM_REQ_LAPIC,		/* INIT or SIPI arrived */
 	LM_REQ_TRIPLE_FAULT,
 	LM_REQ_PDPTRS,		/* read PAE's top entries from memory again (lm_caps.pdptrs) */
+	LM_REQ_BELL,		/* doorbells of devices were rung: leave the section and answer them */
 	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
 
@@ -329,6 +330,7 @@ struct lm_vcpu {
 	bool entry_work;		/* (s) the next entry has an event or another window to set */
 
 	unsigned long requests;		/* (a) enum lm_request */
+	struct llist_head bells;	/* (s) rung by this vCPU, struct lm_bell */
 	int cpu;			/* (s) the CPU whose section holds us, else -1; others read */
 	int last_cpu;			/* (s) the CPU of the last section */
 	u32 mp_state;			/* (v) KVM_MP_STATE_*; others read */
@@ -561,6 +563,10 @@ int lm_handle_exit(struct lm_vcpu *vcpu);	/* exit/exit.c */
 int lm_skip_insn(struct lm_vcpu *vcpu);	/* RIP past the instruction: LM_DONE or LM_NEED */
 bool lm_io_answered(struct lm_vcpu *vcpu);	/* user space has answered the access in progress */
 int lm_user_error(struct lm_vcpu *vcpu, u32 suberror);	/* KVM_EXIT_INTERNAL_ERROR */
+
+/* ---- virtio/blk.c ---- */
+
+int lm_blk_create(struct lm_vm *vm);
 
 /* ---- vm.c, vcpu.c, main.c ---- */
 

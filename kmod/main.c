@@ -356,6 +356,7 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_CHECK_EXTENSION_VM:
 	case KVM_CAP_SYNC_MMU:
 	case KVM_CAP_NOP_IO_DELAY:
+	case KVM_CAP_DEVICE_CTRL:
 		return 1;
 	case KVM_CAP_IRQ_ROUTING:
 		return LM_MAX_ROUTES;

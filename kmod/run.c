@@ -6,6 +6,7 @@
  *   lm_vcpu_run            until user space is wanted
  *     lm_outside           may sleep: signals, work of the task, INIT/SIPI, halt
  *     lm_inside            the section: requests, enter, handle, again
+ *     lm_bells_serve       may sleep: devices whose doorbell was rung in there
  *     lm_mem_need          may sleep: fault in what a handler asked for
  */
 #include <linux/kvm_para.h>
@@ -204,7 +205,7 @@ static int lm_serve(struct lm_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return LM_USER;
 	}
-	if (test_bit(LM_REQ_LAPIC, &vcpu->requests))
+	if (vcpu->requests & (BIT(LM_REQ_LAPIC) | BIT(LM_REQ_BELL)))
 		return LM_AGAIN;
 	if (test_and_clear_bit(LM_REQ_CLOCK, &vcpu->requests)) {
 		r = lm_pvclock_update(vcpu);
@@ -296,6 +297,8 @@ static int lm_loop(struct lm_vcpu *vcpu)
 
 	for (;;) {
 		r = lm_inside(vcpu);
+		if (unlikely(test_bit(LM_REQ_BELL, &vcpu->requests)))
+			lm_bells_serve(vcpu);
 		switch (r) {
 		case LM_NEED:
 			vcpu->stat.need_faults++;

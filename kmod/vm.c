@@ -3,8 +3,10 @@
  * The VM's file descriptor: creation, ioctls, destruction.
  */
 #include <linux/anon_inodes.h>
+#include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/lamina.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -324,6 +326,30 @@ static int lm_vm_tsc_khz(struct lm_vm *vm, unsigned long khz)
 	return 0;
 }
 
+static int lm_vm_create_device(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_create_device cd;
+	int fd;
+
+	if (copy_from_user(&cd, arg, sizeof(cd)))
+		return -EFAULT;
+	if (cd.type != LAMINA_DEV_TYPE_BLK)
+		return -ENODEV;
+	if (cd.flags & ~KVM_CREATE_DEVICE_TEST)
+		return -EINVAL;
+	if (cd.flags & KVM_CREATE_DEVICE_TEST)
+		return 0;
+	fd = lm_blk_create(vm);
+	if (fd < 0)
+		return fd;
+	cd.fd = fd;
+	if (copy_to_user(arg, &cd, sizeof(cd))) {
+		close_fd(fd);
+		return -EFAULT;
+	}
+	return 0;
+}
+
 static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
 {
 	struct lm_vm *vm = file->private_data;
@@ -378,6 +404,8 @@ static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg
 		return lm_vm_set_bsp(vm, arg);
 	case KVM_SET_TSC_KHZ:
 		return lm_vm_tsc_khz(vm, arg);
+	case KVM_CREATE_DEVICE:
+		return lm_vm_create_device(vm, p);
 	case KVM_GET_TSC_KHZ:
 		return vm->x86.default_tsc_khz;
 	case LAMINA_SET_NAME:

@@ -116,6 +116,13 @@ swap_on() {
 		swapon /dev/zram0
 }
 
+# pinned: how many pages the kernel holds for devices
+pinned() {
+	# The counters are each CPU's; this brings them together.
+	cat /proc/sys/vm/stat_refresh >/dev/null 2>&1 || sleep 3
+	awk '/^nr_foll_pin_(acquired|released) / { n = $2 - n } END { print n + 0 }' /proc/vmstat
+}
+
 # no_leaks NAME: kmemleak (in the debug kernel) finds nothing that is lost. It
 # looks only at what is older than five seconds, and twice to be sure.
 no_leaks() {

@@ -135,6 +135,8 @@ struct lm_mem {
 	/* a host page table made up by a test, in place of vm->mm's */
 	bool (*test_host)(struct lm_mem *mem, unsigned long hva, struct lm_host_page *hp);
 	void (*test_flush)(struct lm_mem *mem);
+	u8 *test_ram;		/* and guest memory for devices, from address 0 */
+	u64 test_ram_size;
 #endif
 };
 
@@ -175,6 +177,15 @@ int lm_gpa_write(struct lm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int by
 int lm_gpa_cmpxchg(struct lm_vcpu *vcpu, u64 gpa, u64 *old, u64 new, unsigned int bytes);
 int lm_gpa_probe_write(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes);
 bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write);
+
+/* Guest physical memory for devices, outside the section: ept/outside.c. */
+struct bio_vec;
+int lm_outside_copy(struct lm_vm *vm, u64 gpa, void *buf, u32 bytes, bool write);
+int lm_outside_read16(struct lm_vm *vm, u64 gpa, u16 *val);
+int lm_outside_pin(struct lm_vm *vm, u64 gpa, u32 bytes, bool write, struct bio_vec *bv);
+void lm_outside_unpin(const struct bio_vec *bv, int nr, bool written);
+bool lm_outside_still_dirty(const struct bio_vec *bv, int nr);
+void lm_outside_mark(struct lm_vm *vm, u64 gpa, u32 bytes);
 
 /*
  * Every vCPU in a section leaves guest mode, and flushes before it enters again.

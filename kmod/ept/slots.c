@@ -255,8 +255,10 @@ static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct 
 	}
 	rcu_assign_pointer(mem->old_slots, NULL);
 	WRITE_ONCE(mem->max_table_pages, bound);
-	if (was && was->dirty && (!now || was->dirty != now->dirty))
+	if (was && was->dirty && (!now || was->dirty != now->dirty)) {
+		synchronize_rcu_expedited();	/* devices that mark: lm_outside_mark() */
 		kvfree(was->dirty);
+	}
 	lm_slots_put(old);
 	return 0;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ioeventfd: a guest's write to a port or an address that signals an eventfd.
+ * Doorbells: a guest's write to a port or an address that signals an eventfd
+ * (ioeventfd), or that a device in the module answers in the vCPU's own thread as
+ * soon as it has left the section (struct lm_bell).
  *
  * Each of the two buses is a hash table with open addressing, at most half full,
  * replaced as a whole: a look-up is a multiplication and mostly one comparison, and
@@ -13,15 +15,29 @@
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/wait_bit.h>
 
 #include "chips.h"
 
+enum lm_doorbell_kind {
+	LM_DOORBELL_FREE,
+	LM_DOORBELL_EVENTFD,
+	LM_DOORBELL_BELL,
+};
+
+#define LM_DOORBELL_GONE	0xff	/* no write has this width: the place is passed over */
+
 struct lm_doorbell {
-	struct eventfd_ctx *ctx;	/* NULL: place is free */
+	union {
+		void *target;
+		struct eventfd_ctx *ctx;	/* the table holds a reference */
+		struct lm_bell *bell;
+	};
 	u64 addr;
 	u64 match;			/* value that must be written */
-	u8 bytes;			/* 0: any width */
+	u8 bytes;			/* 0: any width, or LM_DOORBELL_GONE */
 	bool any;			/* any value */
+	u8 kind;			/* enum lm_doorbell_kind */
 };
 
 struct lm_bus {
@@ -31,8 +47,40 @@ struct lm_bus {
 	struct lm_doorbell place[];
 };
 
+/*
+ * One that is rung already waits in some vCPU's list, and is taken off it before the
+ * device looks at its queue: that look serves this write too.
+ */
+static void lm_bell_ring(struct lm_vcpu *vcpu, struct lm_bell *bell)
+{
+	if (test_and_set_bit(LM_BELL_RUNG, &bell->flags))
+		return;
+	atomic_inc(&bell->users);
+	llist_add(&bell->node, &vcpu->bells);
+	lm_request(vcpu, LM_REQ_BELL);
+}
+
+/**
+ * lm_bells_serve() - answer the doorbells that this vCPU rang
+ * @vcpu: its mutex held, outside the section
+ */
+void lm_bells_serve(struct lm_vcpu *vcpu)
+{
+	struct lm_bell *bell, *next;
+
+	clear_bit(LM_REQ_BELL, &vcpu->requests);
+	llist_for_each_entry_safe(bell, next, llist_del_all(&vcpu->bells), node) {
+		clear_bit(LM_BELL_RUNG, &bell->flags);
+		smp_mb__after_atomic();		/* before the queue is looked at */
+		bell->answer(bell);
+		if (atomic_dec_and_test(&bell->users))
+			wake_up_var(&bell->users);
+	}
+}
+
 /**
  * lm_bus_write() - a guest's write; signals who waits for it
+ * @vcpu: who writes, in its section
  * @bus: ports or addresses
  * @addr: where to
  * @bytes: 1, 2, 4 or 8
@@ -40,28 +88,37 @@ struct lm_bus {
  *
  * Return: true if somebody was signalled.
  */
-bool lm_bus_write(const struct lm_bus *bus, u64 addr, unsigned int bytes, u64 val)
+bool lm_bus_write(struct lm_vcpu *vcpu, const struct lm_bus *bus, u64 addr, unsigned int bytes,
+		  u64 val)
 {
 	const struct lm_doorbell *d;
 	u32 i, mask = bus->mask;
 
 	for (i = hash_64(addr, bus->bits);; i++) {
 		d = &bus->place[i & mask];
-		if (!d->ctx)
+		if (d->kind == LM_DOORBELL_FREE)
 			return false;
 		if (d->addr == addr && (d->bytes == bytes || !d->bytes) &&
 		    (d->any || d->match == val))
 			break;
 	}
-	lm_eventfd_signal(d->ctx);
+	if (unlikely(d->kind == LM_DOORBELL_BELL))
+		lm_bell_ring(vcpu, d->bell);
+	else
+		lm_eventfd_signal(d->ctx);
 	return true;
+}
+
+static bool lm_doorbell_live(const struct lm_doorbell *d)
+{
+	return d->kind && d->bytes != LM_DOORBELL_GONE;
 }
 
 static void lm_bus_put(struct lm_bus *bus, const struct lm_doorbell *d)
 {
 	u32 i = hash_64(d->addr, bus->bits);
 
-	while (bus->place[i & bus->mask].ctx)
+	while (bus->place[i & bus->mask].kind)
 		i++;
 	bus->place[i & bus->mask] = *d;
 	bus->nr++;
@@ -79,7 +136,7 @@ static struct lm_bus *lm_bus_copy(const struct lm_bus *old, const struct lm_door
 	bus->bits = bits;
 	bus->mask = BIT(bits) - 1;
 	for (i = 0; old && i <= old->mask; i++)
-		if (old->place[i].ctx && &old->place[i] != without)
+		if (lm_doorbell_live(&old->place[i]) && &old->place[i] != without)
 			lm_bus_put(bus, &old->place[i]);
 	return bus;
 }
@@ -96,7 +153,7 @@ static bool lm_doorbell_collides(const struct lm_doorbell *a, const struct lm_do
 
 static bool lm_doorbell_same(const struct lm_doorbell *a, const struct lm_doorbell *b)
 {
-	return a->ctx == b->ctx && a->addr == b->addr && a->bytes == b->bytes &&
+	return a->target == b->target && a->addr == b->addr && a->bytes == b->bytes &&
 	       a->any == b->any && (a->any || a->match == b->match);
 }
 
@@ -111,9 +168,9 @@ static const struct lm_doorbell *lm_bus_find(const struct lm_bus *bus, const str
 	for (i = hash_64(d->addr, bus->bits);; i++) {
 		const struct lm_doorbell *p = &bus->place[i & bus->mask];
 
-		if (!p->ctx)
+		if (!p->kind)
 			return NULL;
-		if (like(p, d))
+		if (lm_doorbell_live(p) && like(p, d))
 			return p;
 	}
 }
@@ -168,6 +225,19 @@ static int lm_doorbell_del(struct lm_irq *irq, struct lm_bus __rcu **slot,
 	return 0;
 }
 
+/* The bus that @args is about, and the doorbell but for its target. */
+static struct lm_bus __rcu **lm_doorbell_of(struct lm_irq *irq, const struct kvm_ioeventfd *args,
+					    struct lm_doorbell *d)
+{
+	*d = (struct lm_doorbell) {
+		.addr = args->addr,
+		.bytes = args->len,
+		.match = args->datamatch,
+		.any = !(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH),
+	};
+	return args->flags & KVM_IOEVENTFD_FLAG_PIO ? &irq->pio_bus : &irq->mmio_bus;
+}
+
 static int lm_doorbell_check(const struct kvm_ioeventfd *args)
 {
 	if (args->len > 8 || (args->len && !is_power_of_2(args->len)))
@@ -192,14 +262,8 @@ static int lm_doorbell_check(const struct kvm_ioeventfd *args)
 int lm_ioeventfd(struct lm_vm *vm, const struct kvm_ioeventfd *args)
 {
 	bool deassign = args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN;
-	struct lm_bus __rcu **slot = args->flags & KVM_IOEVENTFD_FLAG_PIO ?
-				     &vm->irq.pio_bus : &vm->irq.mmio_bus;
-	struct lm_doorbell d = {
-		.addr = args->addr,
-		.bytes = args->len,
-		.match = args->datamatch,
-		.any = !(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH),
-	};
+	struct lm_bus __rcu **slot;
+	struct lm_doorbell d;
 	int err;
 
 	if (!deassign) {
@@ -209,6 +273,8 @@ int lm_ioeventfd(struct lm_vm *vm, const struct kvm_ioeventfd *args)
 	} else if (args->len > 8) {
 		return -ENOENT;
 	}
+	slot = lm_doorbell_of(&vm->irq, args, &d);
+	d.kind = LM_DOORBELL_EVENTFD;
 	d.ctx = eventfd_ctx_fdget(args->fd);
 	if (IS_ERR(d.ctx))
 		return PTR_ERR(d.ctx);
@@ -222,12 +288,68 @@ int lm_ioeventfd(struct lm_vm *vm, const struct kvm_ioeventfd *args)
 	return err;
 }
 
+/**
+ * lm_bell_add() - hang up a device's doorbell
+ * @vm: the VM
+ * @bell: the doorbell, its answer() set
+ * @where: address, width, value and KVM_IOEVENTFD_FLAG_PIO, _DATAMATCH
+ *
+ * Return: 0, -EINVAL, -EEXIST (a write could mean two), -ENODEV (the VM's file is
+ * closed), -ENOSPC, -ENOMEM.
+ */
+int lm_bell_add(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeventfd *where)
+{
+	struct lm_bus __rcu **slot;
+	struct lm_doorbell d;
+	int err = lm_doorbell_check(where);
+
+	if (err)
+		return err;
+	slot = lm_doorbell_of(&vm->irq, where, &d);
+	d.kind = LM_DOORBELL_BELL;
+	d.bell = bell;
+	mutex_lock(&vm->irq.lock);
+	err = lm_doorbell_add(&vm->irq, slot, &d);
+	mutex_unlock(&vm->irq.lock);
+	return err;
+}
+
+/**
+ * lm_bell_del() - take a device's doorbell away
+ * @vm: the VM
+ * @bell: the doorbell
+ * @where: as lm_bell_add() had it
+ *
+ * In place, since the end of a device cannot fail for want of memory.  Sleeps until
+ * nobody answers it any more: a vCPU that rang it does so before it does anything
+ * else that may sleep.
+ */
+void lm_bell_del(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeventfd *where)
+{
+	const struct lm_doorbell *p;
+	struct lm_bus __rcu **slot;
+	struct lm_doorbell d;
+	struct lm_bus *bus;
+
+	slot = lm_doorbell_of(&vm->irq, where, &d);
+	d.kind = LM_DOORBELL_BELL;
+	d.bell = bell;
+	mutex_lock(&vm->irq.lock);
+	bus = rcu_dereference_protected(*slot, lockdep_is_held(&vm->irq.lock));
+	p = lm_bus_find(bus, &d, lm_doorbell_same);
+	if (p)		/* else the VM's file was closed first */
+		WRITE_ONCE(bus->place[p - bus->place].bytes, LM_DOORBELL_GONE);
+	mutex_unlock(&vm->irq.lock);
+	synchronize_rcu_expedited();
+	wait_var_event(&bell->users, !atomic_read(&bell->users));
+}
+
 static void lm_bus_drop(struct lm_bus *bus)
 {
 	u32 i;
 
 	for (i = 0; bus && i <= bus->mask; i++)
-		if (bus->place[i].ctx)
+		if (bus->place[i].kind == LM_DOORBELL_EVENTFD)
 			eventfd_ctx_put(bus->place[i].ctx);
 	kvfree(bus);
 }

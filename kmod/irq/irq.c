@@ -182,7 +182,7 @@ int lm_pio_dev(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, bool write, u
 	if (write) {
 		/* The section has interrupts off: that is its RCU read side. */
 		bus = rcu_dereference_sched(irq->pio_bus);
-		if (bus && lm_bus_write(bus, port, bytes, lm_load(val, bytes)))
+		if (bus && lm_bus_write(vcpu, bus, port, bytes, lm_load(val, bytes)))
 			return LM_DONE;
 	}
 	if (!lm_irq_ready(irq))
@@ -228,7 +228,9 @@ int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, v
 	if (!write)
 		return LM_USER;
 	bus = rcu_dereference_sched(irq->mmio_bus);
-	return bus && lm_bus_write(bus, gpa, bytes, lm_load(val, bytes)) ? LM_DONE : LM_USER;
+	if (!bus || !lm_bus_write(vcpu, bus, gpa, bytes, lm_load(val, bytes)))
+		return LM_USER;
+	return LM_DONE;
 }
 
 /* ---- state ---- */

@@ -15,6 +15,7 @@
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
@@ -60,6 +61,23 @@ struct lm_irq {
 	u16 by_apic_id[LM_MAX_APIC_ID];	/* lm_vcpu.index + 1, or 0; checked at use */
 };
 
+#define LM_BELL_RUNG	0
+
+/**
+ * struct lm_bell - a doorbell of a device in the module
+ * @answer: called in the thread of the vCPU that wrote, outside its section, before it
+ *	does anything else; may sleep, but must not wait for a vCPU
+ * @node: in lm_vcpu.bells while rung
+ * @flags: LM_BELL_RUNG
+ * @users: vCPUs that will call or are in @answer
+ */
+struct lm_bell {
+	void (*answer)(struct lm_bell *bell);
+	struct llist_node node;
+	unsigned long flags;
+	atomic_t users;
+};
+
 /* Some kernels take a count (always 1 for us), later ones do not: probe in Kbuild. */
 static inline void lm_eventfd_signal(struct eventfd_ctx *ctx)
 {
@@ -92,6 +110,9 @@ int lm_irq_set_routing(struct lm_vm *vm, const struct kvm_irq_routing *hdr,
 int lm_irq_signal_msi(struct lm_vm *vm, const struct kvm_msi *msi);
 int lm_irqfd(struct lm_vm *vm, const struct kvm_irqfd *args);
 int lm_ioeventfd(struct lm_vm *vm, const struct kvm_ioeventfd *args);
+int lm_bell_add(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeventfd *where);
+void lm_bell_del(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeventfd *where);
+void lm_bells_serve(struct lm_vcpu *vcpu);
 int lm_irqchip_get(struct lm_vm *vm, struct kvm_irqchip *chip);
 int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip);
 int lm_pit_get(struct lm_vm *vm, struct kvm_pit_state2 *ps);

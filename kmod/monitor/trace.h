@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: entry, exit, nested fault, injection, MSR access, flush.
+ * Tracepoints: entry, exit, nested fault, injection, MSR access, flush, disk requests.
  * Without a reader each is a patched-out jump.
  */
 #undef TRACE_SYSTEM
@@ -139,6 +139,53 @@ TRACE_EVENT(lm_flush_all,
 		__entry->vcpus = vcpus;
 	),
 	TP_printk("generation %llu, %d vCPUs", __entry->gen, __entry->vcpus)
+);
+
+#define LM_BLK_TYPES							\
+	{ 0, "read" }, { 1, "write" }, { 4, "flush" }, { 8, "get_id" },	\
+	{ 11, "discard" }, { 13, "write_zeroes" }
+
+TRACE_EVENT(lm_blk_request,
+	TP_PROTO(u32 disk, u32 queue, u16 id, u32 type, u64 sector, u64 bytes),
+	TP_ARGS(disk, queue, id, type, sector, bytes),
+	TP_STRUCT__entry(
+		__field(u32, disk)
+		__field(u32, queue)
+		__field(u16, id)
+		__field(u32, type)
+		__field(u64, sector)
+		__field(u64, bytes)
+	),
+	TP_fast_assign(
+		__entry->disk = disk;
+		__entry->queue = queue;
+		__entry->id = id;
+		__entry->type = type;
+		__entry->sector = sector;
+		__entry->bytes = bytes;
+	),
+	TP_printk("disk %u queue %u request %u %s sector %llu bytes %llu", __entry->disk,
+		  __entry->queue, __entry->id, __print_symbolic(__entry->type, LM_BLK_TYPES),
+		  __entry->sector, __entry->bytes)
+);
+
+TRACE_EVENT(lm_blk_done,
+	TP_PROTO(u32 disk, u32 queue, u16 id, u8 status),
+	TP_ARGS(disk, queue, id, status),
+	TP_STRUCT__entry(
+		__field(u32, disk)
+		__field(u32, queue)
+		__field(u16, id)
+		__field(u8, status)
+	),
+	TP_fast_assign(
+		__entry->disk = disk;
+		__entry->queue = queue;
+		__entry->id = id;
+		__entry->status = status;
+	),
+	TP_printk("disk %u queue %u request %u status %u", __entry->disk, __entry->queue,
+		  __entry->id, __entry->status)
 );
 
 #endif

@@ -19,10 +19,13 @@ struct test {
 	void (*fn)(void);
 };
 extern const struct test system_tests[], vm_tests[], vcpu_tests[], irq_tests[], life_tests[],
-	name_tests[];
+	name_tests[], blk_tests[];
 
 extern const char *device;
 extern bool no_xsave;
+#define MAX_DISKS 8
+extern const char *disks[];	/* "direct:" in front: O_DIRECT; NULL ends it */
+extern long fuzz_rounds;
 struct env {
 	int sys, vm, vcpu;
 	struct kvm_run *run;

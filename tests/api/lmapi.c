@@ -3,6 +3,8 @@
  * lmapi: asks a device for everything in the KVM API that is promised, with
  * right and with wrong arguments, and compares answers and errno with the
  * kernel's Documentation/virt/kvm/api.rst.
+ * --blk: the disk in the module instead, on a file in memory and on each --disk
+ * [direct:]PATH; --fuzz ROUNDS.
  * Prints "ok NAME", "skip NAME - WHY" or "not ok NAME - WHY".
  */
 #define _GNU_SOURCE
@@ -13,6 +15,8 @@
 
 const char *device = "/dev/lamina";
 bool no_xsave;
+const char *disks[MAX_DISKS + 1];
+long fuzz_rounds = 300;
 struct env e;
 static char *report;
 static int *failures;
@@ -157,25 +161,34 @@ static int run_test(const struct test *t)
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
-		{ "device", 1, NULL, 'd' }, { "no-xsave", 0, NULL, 'x' }, { NULL, 0, NULL, 0 },
+		{ "device", 1, NULL, 'd' }, { "no-xsave", 0, NULL, 'x' }, { "blk", 0, NULL, 'b' },
+		{ "disk", 1, NULL, 'D' }, { "fuzz", 1, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
-	const struct test *all[] = { system_tests, vm_tests, vcpu_tests, irq_tests, life_tests,
-		name_tests }, *t;
-	int o, i, good = 0, bad = 0;
-	size_t k;
+	const struct test *all[] = {
+		system_tests, vm_tests, vcpu_tests, irq_tests, life_tests, name_tests,
+		NULL
+	};
+	const struct test *blk[] = { blk_tests, NULL }, **set = all, *t;
+	int o, i, nr_disks = 0, good = 0, bad = 0;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		if (o == 'd')
 			device = optarg;
 		else if (o == 'x')
 			no_xsave = true;
+		else if (o == 'b')
+			set = blk;
+		else if (o == 'D' && nr_disks < MAX_DISKS)
+			disks[nr_disks++] = optarg;
+		else if (o == 'f')
+			fuzz_rounds = atol(optarg);
 		else
 			return 2;
 	}
 	report = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	failures = (int *)(report + 4096);
-	for (k = 0; k < sizeof(all) / sizeof(all[0]); k++)
-		for (t = all[k]; t->name; t++) {
+	for (; *set; set++)
+		for (t = *set; t->name; t++) {
 			for (i = optind; i < argc && strcmp(argv[i], t->name); i++)
 				;
 			if (optind < argc && i == argc)

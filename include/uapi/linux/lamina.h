@@ -170,6 +170,196 @@ enum lamina_event {
 	LAMINA_EVENT_GONE,	/* the last descriptor was closed */
 };
 
-/* ---- Devices in the module: KVM_CREATE_DEVICE ---- */
+/*
+ * ---- Devices in the module ----
+ *
+ * They are made by KVM_CREATE_DEVICE with a type of this file and set up through
+ * KVM_SET_DEVICE_ATTR on the descriptor that it returns.  Closing that descriptor ends
+ * the device: what is in flight is waited for, doorbells and interrupts are taken away.
+ * KVM_HAS_DEVICE_ATTR says which attributes there are.
+ */
+
+/* Far above KVM's own types (KVM_DEV_TYPE_*). */
+#define LAMINA_DEV_TYPE_BLK	0x4c4d0001u
+
+/*
+ * ---- LAMINA_DEV_TYPE_BLK: the data plane of a virtio disk (virtio 1.x, split rings) ----
+ *
+ * Configuration space, feature negotiation and the interrupt table are the business
+ * of the process that makes the device; it hands over what the driver chose, then
+ * starts the queues.  kvm_device_attr.group is LAMINA_BLK_GROUP.
+ */
+#define LAMINA_BLK_GROUP	0
+
+/* kvm_device_attr.attr; (s)et, (g)et; those with * only while the device is stopped */
+#define LAMINA_BLK_BACKING	1	/* s*  struct lamina_blk_backing */
+#define LAMINA_BLK_SERIAL	2	/* s*  char[LAMINA_BLK_SERIAL_BYTES], padded with zeros */
+#define LAMINA_BLK_FEATURES	3	/* gs* __u64: get what is offered, set what is negotiated */
+#define LAMINA_BLK_EVENT	4	/* s   __s32: eventfd signalled when a reset is needed, or -1 */
+#define LAMINA_BLK_INFO		5	/* g   struct lamina_blk_info */
+#define LAMINA_BLK_QUEUE	6	/* gs* struct lamina_blk_queue */
+#define LAMINA_BLK_DOORBELL	7	/* s   struct lamina_blk_doorbell */
+#define LAMINA_BLK_IRQ		8	/* s   struct lamina_blk_irq */
+#define LAMINA_BLK_STATE	9	/* gs  __u32 LAMINA_BLK_STATE_* */
+#define LAMINA_BLK_STATS	10	/* g   struct lamina_blk_stats */
+#define LAMINA_BLK_KICK		11	/* s   __u32: as if this queue's doorbell had been rung */
+
+#define LAMINA_BLK_QUEUES	16	/* queues of a device at most */
+#define LAMINA_BLK_QUEUE_SIZE	1024	/* entries of a queue at most */
+#define LAMINA_BLK_MAX_BYTES	(16u << 20)	/* of data in one request */
+#define LAMINA_BLK_MAX_RANGES	64	/* of one discard or write-zeroes request */
+#define LAMINA_BLK_SERIAL_BYTES	20
+
+/**
+ * struct lamina_blk_backing - where the data is
+ * @fd: a regular file or a block device; the device holds it from now on.  It is used as
+ *	it was opened: with O_DIRECT or through the page cache.  Its size now is the
+ *	capacity, in whole sectors of 512 bytes.
+ * @flags: LAMINA_BLK_RDONLY
+ *
+ * EBADF: no descriptor, or not open for what is asked; EINVAL: another kind of file.
+ */
+struct lamina_blk_backing {
+	__s32 fd;
+	__u32 flags;
+};
+
+#define LAMINA_BLK_RDONLY	1u
+
+/**
+ * struct lamina_blk_info - what the driver is to be told of the disk
+ * @capacity: in sectors of 512 bytes
+ * @block_size: requests should be multiples of it (with O_DIRECT: must), in bytes
+ * @flags: LAMINA_BLK_RDONLY
+ */
+struct lamina_blk_info {
+	__u64 capacity;
+	__u32 block_size;
+	__u32 flags;
+	__u64 reserved[4];
+};
+
+/**
+ * struct lamina_blk_queue - one queue
+ * @index: which, in get too
+ * @size: a power of two; 0: the queue is not used
+ * @desc: guest address of the descriptors, aligned to 16
+ * @driver: of the available ring, aligned to 2
+ * @device: of the used ring, aligned to 4
+ * @last_avail: the next available entry to take; 0 at the start
+ * @last_used: the next used entry to fill; 0 at the start
+ * @reserved: 0
+ *
+ * After LAMINA_BLK_STATE_STOPPED nothing is in flight, and get answers where a new
+ * device would go on.
+ */
+struct lamina_blk_queue {
+	__u32 index;
+	__u32 size;
+	__u64 desc;
+	__u64 driver;
+	__u64 device;
+	__u16 last_avail;
+	__u16 last_used;
+	__u32 reserved;
+};
+
+/**
+ * struct lamina_blk_doorbell - the write by which the driver says that there is work
+ * @index: queue
+ * @len: width, 1, 2, 4 or 8 bytes; 0: any
+ * @addr: guest physical address, or port with LAMINA_BLK_DOORBELL_PIO
+ * @match: with LAMINA_BLK_DOORBELL_MATCH, the value that must be written
+ * @flags: LAMINA_BLK_DOORBELL_*
+ * @reserved: 0
+ *
+ * A queue has one doorbell; the new one takes the old one's place.  Before the
+ * device is started it does nothing: starting looks at all queues.  EEXIST: an
+ * ioeventfd or another doorbell is there.
+ */
+struct lamina_blk_doorbell {
+	__u32 index;
+	__u32 len;
+	__u64 addr;
+	__u64 match;
+	__u32 flags;
+	__u32 reserved;
+};
+
+#define LAMINA_BLK_DOORBELL_PIO		1u
+#define LAMINA_BLK_DOORBELL_MATCH	2u
+#define LAMINA_BLK_DOORBELL_NONE	4u	/* take it away */
+
+/**
+ * struct lamina_blk_irq - how a queue's completions are told
+ * @index: queue
+ * @kind: LAMINA_BLK_IRQ_*
+ * @gsi: pulsed, for LAMINA_BLK_IRQ_GSI
+ * @fd: an eventfd, for LAMINA_BLK_IRQ_EVENTFD (a masked vector: its pending bit is with
+ *	who has the interrupt table)
+ * @address_lo: message, for LAMINA_BLK_IRQ_MSI
+ * @address_hi: its upper half
+ * @data: its data
+ * @reserved: 0
+ *
+ * GSI and MSI are injected from where the completion arrives; no process is woken.
+ * EINVAL for these two without KVM_CREATE_IRQCHIP.
+ */
+struct lamina_blk_irq {
+	__u32 index;
+	__u32 kind;
+	__u32 gsi;
+	__s32 fd;
+	__u32 address_lo;
+	__u32 address_hi;
+	__u32 data;
+	__u32 reserved;
+};
+
+#define LAMINA_BLK_IRQ_NONE	0u
+#define LAMINA_BLK_IRQ_GSI	1u
+#define LAMINA_BLK_IRQ_MSI	2u
+#define LAMINA_BLK_IRQ_EVENTFD	3u
+
+/*
+ * LAMINA_BLK_STATE.  Set: STOPPED waits for what is in flight; RUNNING starts (ENXIO
+ * without a backing); RESET stops, forgets queues, features and the need of a reset.
+ * Get: STOPPED or RUNNING, with NEEDS_RESET if the driver broke the rules of a ring:
+ * its queues then stand still.
+ */
+#define LAMINA_BLK_STATE_STOPPED	0u
+#define LAMINA_BLK_STATE_RUNNING	1u
+#define LAMINA_BLK_STATE_RESET		2u
+#define LAMINA_BLK_STATE_NEEDS_RESET	0x40u	/* as in virtio's device status */
+
+/**
+ * struct lamina_blk_stats - counters since the device was made
+ * @reads: requests completed, by kind
+ * @writes: likewise
+ * @flushes: likewise
+ * @discards: discard and write-zeroes
+ * @others: GET_ID and unknown types
+ * @errors: of all these, not answered with success
+ * @read_bytes: bytes read from the backing
+ * @written_bytes: bytes written to it
+ * @kicks: doorbells that were served
+ * @deferred: requests that a worker had to carry out
+ * @irqs: interrupts sent
+ * @reserved: 0
+ */
+struct lamina_blk_stats {
+	__u64 reads;
+	__u64 writes;
+	__u64 flushes;
+	__u64 discards;
+	__u64 others;
+	__u64 errors;
+	__u64 read_bytes;
+	__u64 written_bytes;
+	__u64 kicks;
+	__u64 deferred;
+	__u64 irqs;
+	__u64 reserved[5];
+};
 
 #endif

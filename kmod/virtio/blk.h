@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The disk: a device of a VM, its queues, and one request.  Private to kmod/virtio/.
+ *
+ * Locks, outermost first: lm_blk.lock (attributes), lm_irq.lock, lm_blk_queue.take (one
+ * at a time takes requests), lm_ring.lock (giving back; any context).
+ */
+#ifndef LM_BLK_H
+#define LM_BLK_H
+
+#include <linux/fs.h>
+#include <linux/kvm.h>
+#include <linux/uio.h>
+#include <linux/virtio_blk.h>
+#include <linux/workqueue.h>
+#include <linux/lamina.h>
+
+#include "../lamina.h"
+#include "ring.h"
+
+struct lm_blk;
+
+struct lm_blk_queue {
+	struct lm_blk *blk;
+	struct lm_bell bell;
+	struct mutex take;
+	struct lm_ring ring;		/* num 0: not used */
+	struct lm_chain chain;		/* (take) scratch */
+	struct work_struct work;	/* what a vCPU's thread has left over */
+	atomic_t inflight;		/* requests that are not freed yet */
+	struct kvm_ioeventfd where;	/* lm_blk.lock; the doorbell */
+	bool hung;			/* lm_blk.lock; the doorbell is there */
+	struct lamina_blk_irq irq;	/* ring.lock */
+	struct eventfd_ctx *irq_fd;	/* ring.lock */
+	struct lamina_blk_stats stats;	/* ring.lock */
+};
+
+struct lm_blk {
+	struct lm_vm *vm;
+	u32 id;				/* for log and traces */
+	struct mutex lock;
+	struct file *file;		/* lock, while stopped; NULL: none yet */
+	const struct cred *cred;	/* who made the device; workers act for them */
+	u64 capacity;			/* sectors */
+	bool rdonly;
+	bool running;			/* lock, and each queue's take */
+	bool broken;			/* needs a reset; set once by anybody */
+	unsigned long warned;		/* bits: said once in the log */
+	u64 features;
+	char serial[LAMINA_BLK_SERIAL_BYTES];
+	spinlock_t event_lock;
+	struct eventfd_ctx *event;	/* event_lock */
+	struct workqueue_struct *wq;
+	wait_queue_head_t idle;
+	struct dentry *debugfs;
+	struct lm_blk_queue queue[LAMINA_BLK_QUEUES];
+};
+
+/**
+ * struct lm_blk_req - a request under way
+ * @iocb: what the file gets
+ * @work: carried out by a worker, or only freed by one
+ * @q: its queue
+ * @pos: of the first byte in the file
+ * @bytes: of data
+ * @done: of these, completed
+ * @head: for lm_ring_push()
+ * @type: VIRTIO_BLK_T_*
+ * @status_at: guest address of the status byte
+ * @status: its page
+ * @nr_bv: pages of the data
+ * @nr_seg: @seg is what was written in the guest, for the dirty log
+ * @nr_range: of a discard or write-zeroes
+ * @writers: the file system's freeze protection is held
+ */
+struct lm_blk_req {
+	struct kiocb iocb;
+	struct work_struct work;
+	struct lm_blk_queue *q;
+	u64 pos;
+	u32 bytes, done;
+	u16 head;
+	u16 nr_range;
+	u32 type;
+	u64 status_at;
+	struct bio_vec status;
+	u32 nr_bv, nr_seg;
+	bool writers;
+	struct bio_vec *bv;
+	struct lm_vseg *seg;
+	struct virtio_blk_discard_write_zeroes range[];	/* or bv[] and seg[] */
+};
+
+/* What has been said in the log. */
+enum lm_blk_warned {
+	LM_BLK_WARN_BROKEN,
+	LM_BLK_WARN_SHRUNK,
+	LM_BLK_WARN_ERROR,
+};
+
+/* blk.c */
+void lm_blk_break(struct lm_blk *blk, const char *why);
+/* io.c */
+void lm_blk_take(struct lm_blk_queue *q, bool worker);
+void lm_blk_drain_work(struct work_struct *work);
+
+#endif

@@ -1,0 +1,655 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Requests of the disk, from the ring to the file and back.
+ *
+ *   lm_blk_take        in the thread of the vCPU that rang, or in a worker
+ *     lm_blk_begin     header, checks, pages pinned
+ *     lm_blk_rw        to the file: at once if it need not wait, else in a worker
+ *   lm_blk_rw_done     wherever the file's answer comes from, interrupts included
+ *     lm_blk_end       status, used ring, interrupt; pages let go
+ */
+#include <linux/cred.h>
+#include <linux/falloc.h>
+#include <linux/kthread.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "../monitor/trace.h"
+#include "blk.h"
+
+#define LM_SECTOR_SHIFT	9
+
+/* One line in the log for each kind of trouble and device. */
+static bool lm_blk_first(struct lm_blk *blk, enum lm_blk_warned what)
+{
+	return !test_and_set_bit(what, &blk->warned);
+}
+
+/* ---- giving back ---- */
+
+static void lm_blk_count(struct lamina_blk_stats *s, u32 type, u8 status, u32 bytes)
+{
+	switch (type) {
+	case VIRTIO_BLK_T_IN:
+		s->reads++;
+		s->read_bytes += bytes;
+		break;
+	case VIRTIO_BLK_T_OUT:
+		s->writes++;
+		s->written_bytes += bytes;
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		s->flushes++;
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		s->discards++;
+		break;
+	default:
+		s->others++;
+	}
+	if (status != VIRTIO_BLK_S_OK)
+		s->errors++;
+}
+
+/* ring.lock held. */
+static void lm_blk_interrupt(struct lm_blk_queue *q)
+{
+	const struct lamina_blk_irq *irq = &q->irq;
+	struct lm_vm *vm = q->blk->vm;
+	struct kvm_msi msi;
+
+	q->stats.irqs++;
+	switch (irq->kind) {
+	case LAMINA_BLK_IRQ_GSI:
+		lm_irq_line(vm, irq->gsi, 1, LM_SRC_USER);
+		lm_irq_line(vm, irq->gsi, 0, LM_SRC_USER);
+		break;
+	case LAMINA_BLK_IRQ_MSI:
+		msi = (struct kvm_msi) { .address_lo = irq->address_lo,
+					 .address_hi = irq->address_hi, .data = irq->data };
+		lm_irq_signal_msi(vm, &msi);
+		break;
+	case LAMINA_BLK_IRQ_EVENTFD:
+		lm_eventfd_signal(q->irq_fd);
+		break;
+	}
+}
+
+/* ring.lock held.  A broken device is silent, until it is reset. */
+static void lm_blk_push(struct lm_blk_queue *q, u16 head, u32 type, u8 status, u32 bytes, u32 in)
+{
+	lm_blk_count(&q->stats, type, status, bytes);
+	if (!READ_ONCE(q->blk->broken) && lm_ring_push(&q->ring, head, in))
+		lm_blk_interrupt(q);
+}
+
+/* Answer a request that never began.  In the owner's address space. */
+static void lm_blk_answer(struct lm_blk_queue *q, u64 status_at, u32 type, u8 status, u32 in)
+{
+	u16 head = q->chain.head;
+
+	trace_lm_blk_done(q->blk->id, q - q->blk->queue, head, status);
+	if (lm_outside_copy(q->blk->vm, status_at, &status, 1, true)) {
+		lm_blk_break(q->blk, "a status byte outside memory");
+		return;
+	}
+	spin_lock_irq(&q->ring.lock);
+	lm_blk_push(q, head, type, status, 0, in + 1);
+	spin_unlock_irq(&q->ring.lock);
+}
+
+static void lm_blk_free(struct lm_blk_req *req)
+{
+	struct lm_blk_queue *q = req->q;
+	struct lm_blk *blk = q->blk;
+
+	kvfree(req);
+	/* The device may go as soon as inflight is 0; its end waits for RCU. */
+	rcu_read_lock();
+	if (atomic_dec_and_test(&q->inflight))
+		wake_up(&blk->idle);
+	rcu_read_unlock();
+}
+
+/* Pages whose file wrote them back meanwhile must be marked again, which may sleep. */
+static void lm_blk_free_work(struct work_struct *work)
+{
+	struct lm_blk_req *req = container_of(work, struct lm_blk_req, work);
+
+	lm_outside_unpin(req->bv, req->nr_bv, req->type == VIRTIO_BLK_T_IN);
+	lm_outside_unpin(&req->status, 1, true);
+	lm_blk_free(req);
+}
+
+static void lm_blk_unpin(struct lm_blk_req *req)
+{
+	bool in = req->type == VIRTIO_BLK_T_IN;
+
+	if ((in && !lm_outside_still_dirty(req->bv, req->nr_bv)) ||
+	    !lm_outside_still_dirty(&req->status, 1)) {
+		INIT_WORK(&req->work, lm_blk_free_work);
+		queue_work(req->q->blk->wq, &req->work);
+		return;
+	}
+	lm_outside_unpin(req->bv, req->nr_bv, false);
+	lm_outside_unpin(&req->status, 1, false);
+	lm_blk_free(req);
+}
+
+/* Any context. */
+static void lm_blk_end(struct lm_blk_req *req, u8 status)
+{
+	struct lm_blk_queue *q = req->q;
+	struct lm_vm *vm = q->blk->vm;
+	u32 i, in = req->type == VIRTIO_BLK_T_IN ? req->done : 0;
+	unsigned long flags;
+
+	trace_lm_blk_done(q->blk->id, q - q->blk->queue, req->head, status);
+	*(u8 *)(page_address(req->status.bv_page) + req->status.bv_offset) = status;
+	for (i = 0; i < req->nr_seg; i++)
+		lm_outside_mark(vm, req->seg[i].gpa, req->seg[i].len);
+	lm_outside_mark(vm, req->status_at, 1);
+
+	spin_lock_irqsave(&q->ring.lock, flags);
+	lm_blk_push(q, req->head, req->type, status, req->done, in + 1);
+	if (lm_ring_put(&q->ring))
+		queue_work(q->blk->wq, &q->work);
+	spin_unlock_irqrestore(&q->ring.lock, flags);
+	lm_blk_unpin(req);
+}
+
+/* ---- the file ---- */
+
+static void lm_blk_defer(struct lm_blk_req *req)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&req->q->ring.lock, flags);
+	req->q->stats.deferred++;
+	spin_unlock_irqrestore(&req->q->ring.lock, flags);
+	queue_work(req->q->blk->wq, &req->work);
+}
+
+static void lm_blk_complain(struct lm_blk *blk, long err)
+{
+	if (lm_blk_first(blk, LM_BLK_WARN_ERROR))
+		pr_warn("disk %u of process %d: the image answers with error %ld\n", blk->id,
+			blk->vm->owner, err);
+}
+
+/* It ends before where it ended when it became the disk. */
+static void lm_blk_shrunk(struct lm_blk *blk)
+{
+	if (lm_blk_first(blk, LM_BLK_WARN_SHRUNK))
+		pr_warn("disk %u of process %d: the image is shorter than it was: %lld bytes of %llu\n",
+			blk->id, blk->vm->owner, i_size_read(blk->file->f_mapping->host),
+			blk->capacity << LM_SECTOR_SHIFT);
+}
+
+/* The counterparts of aio's: what protects a file system from being frozen under a write. */
+static bool lm_blk_write_begin(struct lm_blk_req *req, bool nowait)
+{
+	struct inode *inode = file_inode(req->iocb.ki_filp);
+
+	if (req->type != VIRTIO_BLK_T_OUT || !S_ISREG(inode->i_mode))
+		return true;
+	if (!nowait)
+		sb_start_write(inode->i_sb);
+	else if (!sb_start_write_trylock(inode->i_sb))
+		return false;
+	/* It may be another thread that ends it. */
+	__sb_writers_release(inode->i_sb, SB_FREEZE_WRITE);
+	req->writers = true;
+	return true;
+}
+
+static void lm_blk_write_end(struct lm_blk_req *req)
+{
+	struct inode *inode = file_inode(req->iocb.ki_filp);
+
+	if (!req->writers)
+		return;
+	req->writers = false;
+	__sb_writers_acquired(inode->i_sb, SB_FREEZE_WRITE);
+	sb_end_write(inode->i_sb);
+}
+
+/* What the file answered; any context. */
+static void lm_blk_rw_result(struct lm_blk_req *req, long ret)
+{
+	struct lm_blk *blk = req->q->blk;
+	bool nowait = req->iocb.ki_flags & IOCB_NOWAIT;
+
+	lm_blk_write_end(req);
+	if (ret < 0) {
+		/* The last two: a signal for the vCPU's thread, which is no business of the disk. */
+		if (nowait && (ret == -EAGAIN || ret == -EOPNOTSUPP || ret == -EINTR ||
+			       ret == -ERESTARTSYS)) {
+			lm_blk_defer(req);
+			return;
+		}
+		lm_blk_complain(blk, ret);
+		lm_blk_end(req, VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	req->done += min_t(unsigned long, ret, req->bytes - req->done);
+	if (req->done == req->bytes) {
+		lm_blk_end(req, VIRTIO_BLK_S_OK);
+	} else if (ret) {
+		lm_blk_defer(req);	/* a part; the next try says why */
+	} else {
+		lm_blk_shrunk(blk);
+		lm_blk_end(req, VIRTIO_BLK_S_IOERR);
+	}
+}
+
+static void lm_blk_rw_done(struct kiocb *iocb, long ret)
+{
+	lm_blk_rw_result(container_of(iocb, struct lm_blk_req, iocb), ret);
+}
+
+/* Does the file promise that what it cannot do at once it refuses? */
+static bool lm_blk_may_try(const struct lm_blk *blk)
+{
+	return blk->file->f_mode & FMODE_NOWAIT;
+}
+
+/* Read or write what is not done yet. */
+static void lm_blk_rw(struct lm_blk_req *req, bool nowait)
+{
+	struct lm_blk *blk = req->q->blk;
+	bool out = req->type == VIRTIO_BLK_T_OUT;
+	struct kiocb *iocb = &req->iocb;
+	struct iov_iter iter;
+	ssize_t ret;
+
+	init_sync_kiocb(iocb, blk->file);
+	iocb->ki_pos = req->pos + req->done;
+	iocb->ki_complete = lm_blk_rw_done;
+	if (nowait)
+		iocb->ki_flags |= IOCB_NOWAIT;
+	/* Without the flush command, what was written is durable when that is said. */
+	if (out)
+		iocb->ki_flags |= blk->features & BIT_ULL(VIRTIO_BLK_F_FLUSH) ?
+				  IOCB_WRITE : IOCB_WRITE | IOCB_DSYNC;
+	/* Memory safety does not need this look: it makes a shrunken image fail in writes too. */
+	if (i_size_read(blk->file->f_mapping->host) < req->pos + req->bytes) {
+		lm_blk_rw_result(req, 0);
+		return;
+	}
+	if (!lm_blk_write_begin(req, nowait)) {
+		lm_blk_defer(req);
+		return;
+	}
+	iov_iter_bvec(&iter, out ? WRITE : READ, req->bv, req->nr_bv, req->bytes);
+	iov_iter_advance(&iter, req->done);
+	ret = out ? blk->file->f_op->write_iter(iocb, &iter) :
+		    blk->file->f_op->read_iter(iocb, &iter);
+	if (ret != -EIOCBQUEUED)
+		lm_blk_rw_result(req, ret);
+}
+
+/* Zeros, where the file system knows no other way. */
+static int lm_blk_zero_range(struct lm_blk *blk, u64 pos, u64 bytes)
+{
+	struct iov_iter iter;
+	struct bio_vec bv[16];
+	struct kiocb iocb;
+	ssize_t ret;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(bv); i++)
+		bv[i] = (struct bio_vec) { ZERO_PAGE(0), PAGE_SIZE, 0 };
+	while (bytes) {
+		u64 n = min_t(u64, bytes, ARRAY_SIZE(bv) * PAGE_SIZE);
+
+		init_sync_kiocb(&iocb, blk->file);
+		iocb.ki_pos = pos;
+		iocb.ki_flags |= IOCB_WRITE;
+		iov_iter_bvec(&iter, WRITE, bv, ARRAY_SIZE(bv), n);
+		file_start_write(blk->file);
+		ret = blk->file->f_op->write_iter(&iocb, &iter);
+		file_end_write(blk->file);
+		if (ret <= 0)
+			return ret ? ret : -EIO;
+		pos += ret;
+		bytes -= ret;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int lm_blk_range(struct lm_blk *blk, u32 type, u64 pos, u64 bytes, bool unmap)
+{
+	int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	int zero = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+	int err;
+
+	if (!bytes)
+		return 0;
+	err = vfs_fallocate(blk->file, type == VIRTIO_BLK_T_DISCARD || unmap ? punch : zero, pos,
+			    bytes);
+	if (err == -EOPNOTSUPP && type == VIRTIO_BLK_T_WRITE_ZEROES)
+		err = lm_blk_zero_range(blk, pos, bytes);
+	return err;
+}
+
+static u8 lm_blk_ranges(struct lm_blk_req *req)
+{
+	struct lm_blk *blk = req->q->blk;
+	bool discard = req->type == VIRTIO_BLK_T_DISCARD;
+	u64 pos, bytes;
+	u32 i, flags;
+	int err;
+
+	for (i = 0; i < req->nr_range; i++) {
+		pos = le64_to_cpu(req->range[i].sector);
+		bytes = le32_to_cpu(req->range[i].num_sectors);
+		flags = le32_to_cpu(req->range[i].flags);
+		if (flags & ~(discard ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
+			return VIRTIO_BLK_S_UNSUPP;
+		if (pos > blk->capacity || bytes > blk->capacity - pos)
+			return VIRTIO_BLK_S_IOERR;
+		err = lm_blk_range(blk, req->type, pos << LM_SECTOR_SHIFT,
+				   bytes << LM_SECTOR_SHIFT, flags);
+		if (err == -EOPNOTSUPP)
+			return VIRTIO_BLK_S_UNSUPP;
+		if (err) {
+			lm_blk_complain(blk, err);
+			return VIRTIO_BLK_S_IOERR;
+		}
+	}
+	if (!discard && !(blk->features & BIT_ULL(VIRTIO_BLK_F_FLUSH)) && vfs_fsync(blk->file, 1))
+		return VIRTIO_BLK_S_IOERR;
+	return VIRTIO_BLK_S_OK;
+}
+
+/* A request in a worker, with the rights of who made the device. */
+static void lm_blk_work(struct work_struct *work)
+{
+	struct lm_blk_req *req = container_of(work, struct lm_blk_req, work);
+	struct lm_blk *blk = req->q->blk;
+	const struct cred *old = override_creds(blk->cred);
+	int err;
+
+	switch (req->type) {
+	case VIRTIO_BLK_T_FLUSH:
+		err = vfs_fsync(blk->file, 1);
+		if (err)
+			lm_blk_complain(blk, err);
+		lm_blk_end(req, err ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		lm_blk_end(req, lm_blk_ranges(req));
+		break;
+	default:
+		lm_blk_rw(req, false);
+	}
+	revert_creds(old);
+}
+
+/* ---- taking ---- */
+
+static u32 lm_blk_pages(const struct lm_vseg *seg, u32 nr)
+{
+	u32 i, pages = 0;
+
+	for (i = 0; i < nr; i++)
+		pages += DIV_ROUND_UP(offset_in_page(seg[i].gpa) + (u64)seg[i].len, PAGE_SIZE);
+	return pages;
+}
+
+/* A request with room for what it needs, its status byte pinned. */
+static struct lm_blk_req *lm_blk_req_alloc(struct lm_blk_queue *q, u32 type, u64 status_at,
+					   size_t room)
+{
+	struct lm_blk_req *req = kvmalloc(sizeof(*req) + room, GFP_KERNEL_ACCOUNT);
+	int r;
+
+	if (!req)
+		return ERR_PTR(-ENOMEM);
+	memset(req, 0, sizeof(*req));
+	req->q = q;
+	req->type = type;
+	req->head = q->chain.head;
+	req->status_at = status_at;
+	INIT_WORK(&req->work, lm_blk_work);
+	r = lm_outside_pin(q->blk->vm, status_at, 1, true, &req->status);
+	if (r < 0) {
+		kvfree(req);
+		return ERR_PTR(r);
+	}
+	return req;
+}
+
+/* From here on lm_blk_end() must be reached. */
+static void lm_blk_req_start(struct lm_blk_req *req)
+{
+	atomic_inc(&req->q->inflight);
+	spin_lock_irq(&req->q->ring.lock);
+	req->q->ring.users++;
+	spin_unlock_irq(&req->q->ring.lock);
+}
+
+static int lm_blk_req_pin(struct lm_blk_req *req, const struct lm_vseg *seg, u32 nr)
+{
+	bool in = req->type == VIRTIO_BLK_T_IN;
+	u32 i;
+	int r;
+
+	for (i = 0; i < nr; i++) {
+		r = lm_outside_pin(req->q->blk->vm, seg[i].gpa, seg[i].len, in,
+				   req->bv + req->nr_bv);
+		if (r < 0) {
+			lm_outside_unpin(req->bv, req->nr_bv, false);
+			return r;
+		}
+		req->nr_bv += r;
+	}
+	return 0;
+}
+
+/* 0: under way or answered; a status for the caller to answer with; negative: broken. */
+static int lm_blk_begin_rw(struct lm_blk_queue *q, u32 type, u64 sector, u64 status_at)
+{
+	struct lm_chain *c = &q->chain;
+	struct lm_blk *blk = q->blk;
+	bool in = type == VIRTIO_BLK_T_IN;
+	u64 bytes = in ? c->in_bytes : c->out_bytes;
+	const struct lm_vseg *seg = c->seg + (in ? c->nr_out : c->first);
+	u32 nr = in ? c->nr - c->nr_out : c->nr_out - c->first;
+	struct lm_blk_req *req;
+	u32 pages;
+	int err;
+
+	trace_lm_blk_request(blk->id, q - blk->queue, c->head, type, sector, bytes);
+	if (bytes > LAMINA_BLK_MAX_BYTES || bytes % BIT(LM_SECTOR_SHIFT) || (!in && blk->rdonly))
+		return VIRTIO_BLK_S_IOERR;
+	if (sector > blk->capacity || bytes >> LM_SECTOR_SHIFT > blk->capacity - sector)
+		return VIRTIO_BLK_S_IOERR;
+	pages = lm_blk_pages(seg, nr);
+	req = lm_blk_req_alloc(q, type, status_at,
+			       pages * sizeof(struct bio_vec) + nr * sizeof(*seg));
+	if (IS_ERR(req))
+		return PTR_ERR(req) == -ENOMEM ? VIRTIO_BLK_S_IOERR : PTR_ERR(req);
+	req->bv = (void *)req->range;
+	req->seg = (void *)(req->bv + pages);
+	req->pos = sector << LM_SECTOR_SHIFT;
+	req->bytes = bytes;
+	err = lm_blk_req_pin(req, seg, nr);
+	if (err) {
+		lm_outside_unpin(&req->status, 1, false);
+		kvfree(req);
+		return VIRTIO_BLK_S_IOERR;
+	}
+	if (in) {
+		req->nr_seg = nr;
+		memcpy(req->seg, seg, nr * sizeof(*seg));
+	}
+	lm_blk_req_start(req);
+	if (lm_blk_may_try(blk))
+		lm_blk_rw(req, true);
+	else
+		lm_blk_defer(req);
+	return 0;
+}
+
+/* Flush, discard, write-zeroes: always in a worker.  As lm_blk_begin_rw(). */
+static int lm_blk_begin_other(struct lm_blk_queue *q, u32 type, u64 status_at)
+{
+	struct lm_chain *c = &q->chain;
+	struct lm_blk *blk = q->blk;
+	struct lm_blk_req *req;
+	u32 nr = 0;
+
+	trace_lm_blk_request(blk->id, q - blk->queue, c->head, type, 0, c->out_bytes);
+	if (type != VIRTIO_BLK_T_FLUSH) {
+		nr = c->out_bytes / sizeof(req->range[0]);
+		if (!nr || c->out_bytes % sizeof(req->range[0]) || nr > LAMINA_BLK_MAX_RANGES ||
+		    blk->rdonly)
+			return VIRTIO_BLK_S_IOERR;
+	}
+	req = lm_blk_req_alloc(q, type, status_at, nr * sizeof(req->range[0]));
+	if (IS_ERR(req))
+		return PTR_ERR(req) == -ENOMEM ? VIRTIO_BLK_S_IOERR : PTR_ERR(req);
+	req->nr_range = nr;
+	if (lm_chain_pull(blk->vm, c, req->range, nr * sizeof(req->range[0]))) {
+		lm_outside_unpin(&req->status, 1, false);
+		kvfree(req);
+		return VIRTIO_BLK_S_IOERR;
+	}
+	lm_blk_req_start(req);
+	lm_blk_defer(req);
+	return 0;
+}
+
+/* GET_ID: up to 20 bytes, without an end if there are as many. */
+static int lm_blk_id(struct lm_blk_queue *q, u64 status_at)
+{
+	struct lm_chain *c = &q->chain;
+	u32 i, n, off = 0;
+
+	trace_lm_blk_request(q->blk->id, q - q->blk->queue, c->head, VIRTIO_BLK_T_GET_ID, 0,
+			     c->in_bytes);
+	for (i = c->nr_out; i < c->nr && off < sizeof(q->blk->serial); i++, off += n) {
+		n = min_t(u32, c->seg[i].len, sizeof(q->blk->serial) - off);
+		if (lm_outside_copy(q->blk->vm, c->seg[i].gpa, q->blk->serial + off, n, true))
+			return VIRTIO_BLK_S_IOERR;
+	}
+	lm_blk_answer(q, status_at, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_S_OK, off);
+	return 0;
+}
+
+/* The request in q->chain.  Negative: the driver broke the rules. */
+static int lm_blk_begin(struct lm_blk_queue *q)
+{
+	struct virtio_blk_outhdr hdr;
+	u64 status_at;
+	u32 type;
+	int r;
+
+	if (lm_ring_full(&q->ring))
+		return -EBUSY;
+	r = lm_chain_pull(q->blk->vm, &q->chain, &hdr, sizeof(hdr));
+	if (!r)
+		r = lm_chain_last(&q->chain, &status_at);
+	if (r)
+		return r;
+	type = le32_to_cpu((__force __le32)hdr.type);
+	switch (type) {
+	case VIRTIO_BLK_T_IN:
+	case VIRTIO_BLK_T_OUT:
+		r = lm_blk_begin_rw(q, type, le64_to_cpu((__force __le64)hdr.sector), status_at);
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		r = lm_blk_begin_other(q, type, status_at);
+		break;
+	case VIRTIO_BLK_T_GET_ID:
+		r = lm_blk_id(q, status_at);
+		break;
+	default:
+		r = VIRTIO_BLK_S_UNSUPP;
+	}
+	if (r > 0)
+		lm_blk_answer(q, status_at, type, r, 0);
+	return min(r, 0);
+}
+
+/* At most so many requests in a row, so that a vCPU's thread gets back to its guest. */
+static int lm_blk_take_some(struct lm_blk_queue *q)
+{
+	u32 left = q->ring.num;
+	int r;
+
+	while (left--) {
+		r = lm_ring_next(&q->ring, &q->chain);
+		if (!r)
+			r = lm_ring_rearm(&q->ring);
+		else if (r > 0)
+			r = lm_blk_begin(q) ?: 1;
+		if (r <= 0)
+			return r;
+		if (READ_ONCE(q->blk->broken) || fatal_signal_pending(current))
+			return 0;
+	}
+	return 1;
+}
+
+/**
+ * lm_blk_take - take what is in a queue
+ * @q: the queue
+ * @worker: in a worker, which may wait for others; else in a vCPU's thread
+ *
+ * Context: may sleep; in the owner's address space
+ */
+void lm_blk_take(struct lm_blk_queue *q, bool worker)
+{
+	struct lm_blk *blk = q->blk;
+	int r;
+
+	if (worker) {
+		mutex_lock(&q->take);
+	} else if (!mutex_trylock(&q->take)) {
+		queue_work(blk->wq, &q->work);
+		return;
+	}
+	if (!blk->running || READ_ONCE(blk->broken) || !q->ring.num)
+		goto out;
+	r = lm_ring_get(&q->ring);
+	if (r)
+		goto broken;
+	r = lm_blk_take_some(q);
+	spin_lock_irq(&q->ring.lock);
+	q->stats.kicks++;
+	if (lm_ring_put(&q->ring) || r > 0)
+		queue_work(blk->wq, &q->work);
+	spin_unlock_irq(&q->ring.lock);
+broken:
+	/* A process that is being killed cannot fault its memory in. */
+	if (r < 0 && r != -EINTR && !fatal_signal_pending(current))
+		lm_blk_break(blk, r == -EFAULT ? "a ring outside memory" : "a malformed ring");
+out:
+	mutex_unlock(&q->take);
+}
+
+/* What a vCPU's thread left over: pages to let go, more requests. */
+void lm_blk_drain_work(struct work_struct *work)
+{
+	struct lm_blk_queue *q = container_of(work, struct lm_blk_queue, work);
+	struct mm_struct *mm = q->blk->vm->mm;
+
+	if (mmget_not_zero(mm)) {
+		kthread_use_mm(mm);
+		lm_blk_take(q, true);
+		kthread_unuse_mm(mm);
+		mmput(mm);
+	}
+	mutex_lock(&q->take);
+	lm_ring_unpin(&q->ring);
+	mutex_unlock(&q->take);
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The disk in the module: hostile rings, noise, and ends with requests in flight. */
+#define _GNU_SOURCE
+#include "blk.h"
+
+/* ---- hostile drivers ---- */
+
+static void bad_head(void) { offer(NUM); }
+static void bad_index(void) { offer(0); avail()->idx = NUM + 1; }
+static void bad_next(void) { put(0, HDR, 16, VRING_DESC_F_NEXT, NUM); offer(0); }
+static void bad_loop(void)
+{
+	put(0, HDR, 16, VRING_DESC_F_NEXT, 1);
+	put(1, DATA, 512, VRING_DESC_F_NEXT, 0);
+	offer(0);
+}
+static void bad_wrap(void) { put(0, -8ull, 16, 0, 0); offer(0); }
+static void bad_order(void)
+{
+	put(0, HDR, 16, VRING_DESC_F_NEXT, 1);
+	put(1, STATUS, 1, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2);
+	put(2, DATA, 512, 0, 0);
+	offer(0);
+}
+static void bad_short(void)
+{
+	put(0, HDR, 15, VRING_DESC_F_NEXT, 1);
+	put(1, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	offer(0);
+}
+static void bad_no_status(void) { put(0, HDR, 16, 0, 0); offer(0); }
+static void bad_header_memory(void)
+{
+	put(0, 1ull << 40, 16, VRING_DESC_F_NEXT, 1);
+	put(1, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	offer(0);
+}
+static void bad_status_memory(void)
+{
+	header(HDR, VIRTIO_BLK_T_FLUSH, 0);
+	put(0, HDR, 16, VRING_DESC_F_NEXT, 1);
+	put(1, 1 << 20, 1, VRING_DESC_F_WRITE, 0);
+	offer(0);
+}
+static void bad_indirect_next(void)
+{
+	put(0, TABLE, 32, VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT, 1);
+	offer(0);
+}
+static void bad_indirect_length(void) { put(0, TABLE, 33, VRING_DESC_F_INDIRECT, 0); offer(0); }
+static void bad_indirect_empty(void) { put(0, TABLE, 0, VRING_DESC_F_INDIRECT, 0); offer(0); }
+static void bad_indirect_long(void) { put(0, TABLE, 16 * 17, VRING_DESC_F_INDIRECT, 0); offer(0); }
+static void bad_indirect_memory(void) { put(0, 1 << 20, 32, VRING_DESC_F_INDIRECT, 0); offer(0); }
+static void bad_indirect_twice(void)
+{
+	struct vring_desc in = { TABLE, 32, VRING_DESC_F_INDIRECT, 0 };
+
+	memcpy(e.ram + TABLE, &in, sizeof(in));
+	put(0, TABLE, 32, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+}
+static void bad_indirect_loop(void)
+{
+	struct vring_desc in = { HDR, 16, VRING_DESC_F_NEXT, 0 };
+
+	memcpy(e.ram + TABLE, &in, sizeof(in));
+	put(0, TABLE, 32, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+}
+
+void blk_hostile(void)
+{
+	static void (*const bad[])(void) = {
+		bad_head, bad_index, bad_next, bad_loop, bad_wrap, bad_order, bad_short,
+		bad_no_status, bad_header_memory, bad_status_memory, bad_indirect_next,
+		bad_indirect_length, bad_indirect_empty, bad_indirect_long, bad_indirect_memory,
+		bad_indirect_twice, bad_indirect_loop,
+	};
+	unsigned int i;
+
+	setup(make_image(), FEATURES | INDIRECT, 0);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		bad[i]();
+		kick();
+		check_(heard(d.event) == 1, __FILE__, __LINE__, "the case of that number", i, -1);
+		IS(state(), LAMINA_BLK_STATE_RUNNING | LAMINA_BLK_STATE_NEEDS_RESET);
+		IS(used()->idx, 0);
+		kick();				/* it stands still */
+		IS(used()->idx, 0);
+		OK(set_state(LAMINA_BLK_STATE_RESET));
+		IS(state(), LAMINA_BLK_STATE_STOPPED);
+		start(FEATURES | INDIRECT);
+		IS(request(VIRTIO_BLK_T_IN, 0, DATA, 512, true), 0);
+		OK(set_state(LAMINA_BLK_STATE_RESET));
+		start(FEATURES | INDIRECT);
+	}
+	/* an indirect table that was not negotiated; a ring without memory */
+	OK(set_state(LAMINA_BLK_STATE_RESET));
+	start(FEATURES);
+	put(0, TABLE, 32, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+	kick();
+	IS(heard(d.event), 1);
+	IS(state(), LAMINA_BLK_STATE_RUNNING | LAMINA_BLK_STATE_NEEDS_RESET);
+	for (i = 0; i < 3; i++) {
+		struct lamina_blk_queue q = { .size = NUM, .desc = i == 0 ? 1ull << 40 : DESC,
+					      .driver = i == 1 ? 1ull << 40 : AVAIL,
+					      .device = i == 2 ? 1ull << 40 : USED };
+
+		OK(set_state(LAMINA_BLK_STATE_RESET));
+		start(FEATURES);
+		OK(set_state(LAMINA_BLK_STATE_STOPPED));
+		OK(set(LAMINA_BLK_QUEUE, &q));
+		OK(set_state(LAMINA_BLK_STATE_RUNNING));
+		offer(0);
+		kick();
+		TRUE(heard(d.event) >= 1);	/* perhaps of the worker at the start, and before */
+		OK(set_state(LAMINA_BLK_STATE_STOPPED));
+		IS(state(), LAMINA_BLK_STATE_NEEDS_RESET);
+	}
+}
+
+static uint32_t seed = 1;
+static uint32_t rnd(uint32_t n)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (seed >> 8) % n;
+}
+
+/* Rings of noise that is mostly near to what is right. */
+static void noise(void)
+{
+	static const uint64_t where[] = { HDR, STATUS, DATA, TABLE, DESC, USED, AVAIL, 0xfff00,
+					  1 << 20, 0, -16ull, 1ull << 51 };
+	static const uint32_t length[] = { 0, 1, 16, 32, 48, 511, 512, 513, 4096, 65536, 1 << 25, ~0u };
+	static const uint32_t types[] = { 0, 0, 1, 1, 4, 8, 11, 13, 99 };
+	struct vring_desc *t;
+	int i, n = 1 + rnd(NUM);
+
+	for (i = 0; i < 2 * NUM; i++) {
+		t = i < NUM ? desc(i) : (struct vring_desc *)(e.ram + TABLE) + (i - NUM);
+		t->addr = where[rnd(rnd(3) ? 3 : 12)] + (rnd(3) ? 0 : rnd(64));
+		t->len = length[rnd(12)];
+		t->flags = rnd(4);
+		t->next = rnd(8) ? (i + 1u) % NUM : rnd(NUM + 2);
+		if (!rnd(6)) {
+			t->addr = TABLE;
+			t->len = 16 * rnd(NUM + 2);
+			t->flags = VRING_DESC_F_INDIRECT;
+		}
+	}
+	for (i = 0; i < NUM; i += 3)
+		if (rnd(3)) {
+			put(i, HDR, 16, VRING_DESC_F_NEXT, i + 1);
+			put(i + 1, DATA, 512 << rnd(4), VRING_DESC_F_NEXT | rnd(2) * 2, i + 2);
+			put(i + 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+		}
+	header(HDR, types[rnd(9)], rnd(4) ? rnd(SECTORS) : ~0ull);
+	while (n--)
+		offer(rnd(16) ? rnd(NUM / 3) * 3 : rnd(NUM + 1));
+	if (!rnd(20))
+		avail()->idx += rnd(40);
+}
+
+void blk_fuzz(void)
+{
+	uint64_t f = FEATURES | INDIRECT | EVENT | 1ull << VIRTIO_BLK_F_DISCARD |
+		     1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+	long i, broke = 0;
+
+	alarm(0);
+	setup(make_image(), f, 0);
+	for (i = 0; i < fuzz_rounds; i++) {
+		noise();
+		kick();
+		/* one in two without waiting for what is in flight */
+		if (rnd(2) && !(state() & LAMINA_BLK_STATE_NEEDS_RESET))
+			continue;
+		broke += !!(state() & LAMINA_BLK_STATE_NEEDS_RESET);
+		OK(set_state(LAMINA_BLK_STATE_RESET));
+		start(rnd(3) ? f : FEATURES);
+	}
+	TRUE(broke > 0 && broke < fuzz_rounds);
+	OK(set_state(LAMINA_BLK_STATE_RESET));
+	start(FEATURES);
+	IS(request(VIRTIO_BLK_T_IN, 0, DATA, 512, true), 0);
+}
+
+/* ---- ends ---- */
+
+static void flood(void)
+{
+	int i;
+
+	header(HDR, VIRTIO_BLK_T_OUT, 0);
+	for (i = 0; i < 5; i++) {
+		put(3 * i, HDR, 16, VRING_DESC_F_NEXT, 3 * i + 1);
+		put(3 * i + 1, DATA + i * 0x10000, 0x10000, VRING_DESC_F_NEXT, 3 * i + 2);
+		put(3 * i + 2, STATUS + i, 1, VRING_DESC_F_WRITE, 0);
+		offer(3 * i);
+	}
+	kick();
+}
+
+static int any_disk(int nr)
+{
+	int n = 0;
+
+	while (disks[n])
+		n++;
+	return n ? open_disk(disks[nr % n]) : make_image();
+}
+
+void blk_stop(void)
+{
+	struct lamina_blk_queue q = { };
+	int i, j;
+
+	setup(any_disk(1), FEATURES, 0);
+	for (i = 0; i < 20; i++) {
+		flood();
+		OK(set_state(LAMINA_BLK_STATE_STOPPED));
+		/* what was taken was answered before that returned */
+		OK(get(LAMINA_BLK_QUEUE, &q));
+		IS(q.last_used, q.last_avail);
+		IS(used()->idx, q.last_used);
+		offer(0);
+		kick();					/* nobody answers */
+		IS(used()->idx, q.last_used);
+		OK(set(LAMINA_BLK_QUEUE, &q));
+		OK(set_state(LAMINA_BLK_STATE_RUNNING));
+		/* found at the start */
+		for (j = 0; j < 6; j++)
+			TRUE(complete());
+		IS(used()->idx, d.avail);
+		for (j = 0; j < 5; j++)
+			IS(e.ram[STATUS + j], 0);
+	}
+}
+
+void blk_closed(void)
+{
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		setup(any_disk(i), FEATURES, 0);
+		flood();
+		OK(close(d.fd));
+		real_mode(e.vcpu, 0x1000);		/* the port belongs to nobody again */
+		OK(ioctl(e.vcpu, KVM_RUN, 0));
+		IS(e.run->io.port, PORT);
+		close(e.vcpu);
+		close(e.vm);
+		close(e.sys);
+		munmap(e.ram, 1 << 20);
+	}
+	setup(any_disk(0), FEATURES, 0);
+	flood();
+	OK(close(e.vm));		/* the vCPU and the device hold the VM */
+	OK(close(e.vcpu));
+	for (i = 0; i < 5; i++)
+		TRUE(complete());
+}
+
+void blk_killed(void)
+{
+	int i, status;
+	pid_t pid;
+
+	for (i = 0; i < 20; i++) {
+		pid = fork();
+		if (!pid) {
+			setup(any_disk(i), FEATURES, 0);
+			flood();
+			kill(getpid(), SIGKILL);
+		}
+		IS(waitpid(pid, &status, 0), pid);
+		IS(status, SIGKILL);
+	}
+}
+
+void blk_forked(void)
+{
+	int status;
+	pid_t pid;
+
+	setup(make_image(), FEATURES, 0);
+	pid = fork();
+	if (!pid) {
+		uint32_t s;
+
+		_exit(!(get(LAMINA_BLK_STATE, &s) < 0 && errno == EIO));
+	}
+	waitpid(pid, &status, 0);
+	IS(status, 0);
+}
