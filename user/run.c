@@ -31,7 +31,7 @@ enum {
 };
 
 /* The kinds of devices on the PCI bus; each is an option of the same name. */
-static const struct device_kind *const kinds[] = { &net_kind, &rng_kind, &vsock_kind };
+static const struct device_kind *const kinds[] = { &net_kind, &rng_kind, &vsock_kind, &disk_kind };
 
 struct run_args {
 	struct machine_config config;
@@ -54,6 +54,7 @@ static const struct argp_option options[] = {
 	{ "net", KEY_DEVICES, "tap=NAME[,bridge=NAME][,mac=ADDRESS]", 0, "A network card on a tap of the host, which is made, put into the bridge, and removed at the end", 0 },
 	{ "rng", KEY_DEVICES + 1, NULL, 0, "A source of random numbers (virtio-rng)", 0 },
 	{ "vsock", KEY_DEVICES + 2, "CID", 0, "Sockets between host and guest; the guest's address is CID, from 3 on", 0 },
+	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },
 	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
 	{ 0 },
 };

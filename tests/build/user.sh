@@ -28,7 +28,7 @@ fi
 program() {
 	name=$1
 	shift
-	if output=$(gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -g -O1 -pthread \
+	if output=$(gcc -std=gnu11 -D_GNU_SOURCE -Iinclude/uapi -Wall -Wextra -g -O1 -pthread \
 		-isystem /usr/include/libnl3 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-o "$out/$name" "$@" 2>&1); then
 		"$out/$name" || not_ok "$name: the program" "status $?"

@@ -58,17 +58,25 @@ static bool ring_is_good(const struct virtqueue *q)
 
 /* ---- doorbells ---- */
 
+static int hang_doorbell(struct virtqueue *q, uint64_t address)
+{
+	const struct virtio *v = q->v;
+
+	return v->ops->doorbell ? v->ops->doorbell(q->v, q, address) :
+				  doorbell_add(v->pci.m, address, q->kick);
+}
+
 static void set_doorbell(struct virtqueue *q, uint64_t address)
 {
-	struct machine *m = q->v->pci.m;
-
 	if (q->doorbell == address)
 		return;
-	if (q->doorbell)
-		doorbell_del(m, q->doorbell, q->kick);
+	if (q->doorbell && q->v->ops->doorbell)
+		q->v->ops->doorbell(q->v, q, 0);
+	else if (q->doorbell)
+		doorbell_del(q->v->pci.m, q->doorbell, q->kick);
 	q->doorbell = 0;
 	/* If it cannot be, the write comes to virtio_write(). */
-	if (address && !doorbell_add(m, address, q->kick))
+	if (address && !hang_doorbell(q, address))
 		q->doorbell = address;
 }
 

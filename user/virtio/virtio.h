@@ -15,7 +15,8 @@
  * what is signalled on virtqueue.irq.fd interrupts the guest. A data plane in the kernel is given both
  * (vhost: SET_VRING_KICK and SET_VRING_CALL; a device of the module likewise) together with the rings'
  * addresses, guest-physical or as pointers from vq_ring(). A device served by this process sets
- * ops->notify instead, and uses vq_pop(), vq_push() and vq_signal() of queue.c.
+ * ops->notify instead, and uses vq_pop(), vq_push() and vq_signal() of queue.c. One whose doorbells are
+ * answered in the module has ops->doorbell besides.
  *
  * All callbacks run with the machine's io_lock held: a device needs no lock of its own.
  *
@@ -78,6 +79,8 @@ struct virtqueue {
  * @stop: stop at once, after a @start that succeeded
  * @notify: the guest rang @q's doorbell; called once after @start for each queue, too. Without it the
  *	kicks are the kernel's
+ * @doorbell: have a guest's writes to an address be @q's doorbell (0: no longer), in place of an ioeventfd for
+ *	virtqueue.kick. -1: they reach @notify as others do
  * @config_write: the guest writes device configuration; without it that is ignored
  * @free: close and free all, the struct itself too; stopped and unplugged already
  */
@@ -87,6 +90,7 @@ struct virtio_ops {
 	int (*start)(struct virtio *v);
 	void (*stop)(struct virtio *v);
 	void (*notify)(struct virtio *v, struct virtqueue *q);
+	int (*doorbell)(struct virtio *v, struct virtqueue *q, uint64_t address);
 	void (*config_write)(struct virtio *v, uint32_t offset, const void *data, unsigned int size);
 	void (*free)(struct virtio *v);
 };
@@ -179,6 +183,6 @@ struct device_kind {
 	struct virtio *(*create)(struct machine *m, const void *config);
 };
 
-extern const struct device_kind net_kind, rng_kind, vsock_kind;
+extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind;
 
 #endif
