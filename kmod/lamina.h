@@ -219,6 +219,7 @@ struct lm_exit {
 			bool write, exec;
 			bool table;	/* while walking the guest's own page table */
 			bool apic;	/* the LAPIC's page, which is mapped and yet exits */
+			bool delivery;	/* while an event was delivered: no instruction did it */
 		} npf;
 		struct {
 			bool write;
@@ -328,6 +329,7 @@ struct lm_vcpu {
 	bool want_irq_window;		/* (s) exit when an interrupt can be taken */
 	bool want_nmi_window;		/* (s) */
 	bool entry_work;		/* (s) the next entry has an event or another window to set */
+	unsigned int nr_events;		/* (s) entries with work of that kind since the last window() */
 
 	unsigned long requests;		/* (a) enum lm_request */
 	struct llist_head bells;	/* (s) rung by this vCPU, struct lm_bell */

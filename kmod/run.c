@@ -30,6 +30,15 @@ MODULE_PARM_DESC(halt_poll_ns, "longest poll of a halted vCPU before it sleeps, 
 
 #define LM_HALT_POLL_START_NS	10000
 
+/*
+ * The host's pending interrupt ends the guest's run at the first boundary between
+ * instructions.  A guest can keep away from any: by an event whose delivery exits each
+ * time (#AC on the stack of #AC's handler), or by interrupt windows, whose exits
+ * go before external interrupts (SDM vol. 3, 26.2).  So after that many
+ * entries in a row that deliver something the host has its turn in any case.
+ */
+#define LM_EVENTS_PER_WINDOW	64
+
 void lm_state_get(struct lm_vcpu *vcpu, u32 groups)
 {
 	static_call(lm_op_get)(vcpu, groups);
@@ -227,8 +236,15 @@ static int lm_serve(struct lm_vcpu *vcpu)
 			return r;
 		clear_bit(LM_REQ_PDPTRS, &vcpu->requests);
 	}
+	if (!test_bit(LM_REQ_EVENT, &vcpu->requests))
+		return LM_DONE;
+	if (unlikely(++vcpu->nr_events > LM_EVENTS_PER_WINDOW)) {
+		lm_section_window(vcpu);
+		if (lm_task_work_pending())
+			return LM_AGAIN;
+	}
 	/* Last, and the entry follows: what it chose to inject has left the controllers. */
-	return test_bit(LM_REQ_EVENT, &vcpu->requests) ? lm_events_prepare(vcpu) : LM_DONE;
+	return lm_events_prepare(vcpu);
 }
 
 static int lm_enter_once(struct lm_vcpu *vcpu)

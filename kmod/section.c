@@ -225,6 +225,7 @@ struct notifier_block lm_section_die_nb = {
  */
 void lm_section_window(struct lm_vcpu *vcpu)
 {
+	vcpu->nr_events = 0;
 	/* The host may change its breakpoints meanwhile, and they watch what runs then. */
 	lm_dr_leave(vcpu);
 	lm_backend_window(vcpu);

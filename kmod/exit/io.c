@@ -221,6 +221,9 @@ int lm_exit_npf(struct lm_vcpu *vcpu)
 	/* Code in a device, or the guest's page table in one: no memory to go on from. */
 	if (unlikely(e->npf.exec || e->npf.table))
 		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	/* Nor is the instruction at RIP to blame for a stack or an IDT without memory. */
+	if (unlikely(e->npf.delivery))
+		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
 	return lm_emulate(vcpu);
 }
 

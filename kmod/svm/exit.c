@@ -64,6 +64,7 @@ static __always_inline void svm_exit_npf(struct lm_exit *e, const struct svm_con
 	e->npf.exec = info & BIT(4);
 	e->npf.table = info & BIT_ULL(33);
 	e->npf.apic = false;
+	e->npf.delivery = c->exit_int_info & LM_EV_VALID;
 	if (lm_caps.decode_assists && !e->npf.exec) {
 		e->nr_bytes = c->nr_bytes & 15;
 		memcpy(e->bytes, c->bytes, sizeof(c->bytes));

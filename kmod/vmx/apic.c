@@ -186,5 +186,5 @@ void lm_vmx_exit_apic_access(struct lm_vcpu *vcpu)
 	e->npf.apic = true;
 	e->npf.write = type == 1;
 	e->npf.exec = type == 2 || type == 15;
-	e->npf.table = type == 3 || type == 10;	/* while an event was delivered */
+	e->npf.table = false;
 }

@@ -57,7 +57,7 @@ static const u8 vmx_plain[] = {
 #define EPT_Q_LINEAR	BIT(7)
 #define EPT_Q_FINAL	BIT(8)
 
-static void vmx_exit_npf(struct lm_exit *e)
+static void vmx_exit_npf(struct lm_exit *e, u32 vectoring)
 {
 	u64 q = vmx_read(EXIT_QUALIFICATION);
 
@@ -66,6 +66,7 @@ static void vmx_exit_npf(struct lm_exit *e)
 	e->npf.write = q & EPT_Q_WRITE;
 	e->npf.exec = q & EPT_Q_EXEC;
 	e->npf.apic = false;
+	e->npf.delivery = vectoring & LM_EV_VALID;
 	e->npf.table = (q & (EPT_Q_LINEAR | EPT_Q_FINAL)) == EPT_Q_LINEAR;
 }
 
@@ -190,20 +191,23 @@ static u32 vmx_vectoring(struct lm_vcpu *vcpu)
 static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 {
 	struct lm_exit *e = &vcpu->exit;
+	u32 info;
 
 	vcpu->hw->l1d_flush = true;
 	switch (reason) {
 	case EXIT_REASON_EPT_VIOLATION:
-		vmx_iret_access(vcpu, vmx_vectoring(vcpu));
-		vmx_exit_npf(e);
+		info = vmx_vectoring(vcpu);
+		vmx_iret_access(vcpu, info);
+		vmx_exit_npf(e, info);
 		break;
 	case EXIT_REASON_PML_FULL:
 		vmx_iret_access(vcpu, vmx_vectoring(vcpu));
 		e->kind = LM_EXIT_DIRTY;
 		break;
 	case EXIT_REASON_APIC_ACCESS:
-		vmx_vectoring(vcpu);
+		info = vmx_vectoring(vcpu);
 		lm_vmx_exit_apic_access(vcpu);
+		vcpu->exit.npf.delivery = info & LM_EV_VALID;
 		break;
 	case EXIT_REASON_APIC_WRITE:
 		e->kind = LM_EXIT_APIC_WRITE;

@@ -43,6 +43,7 @@
 #define F_XSAVE		(1 << 4)	/* skipped when XSAVE is hidden */
 #define F_X2APIC	(1 << 5)	/* client presets nothing; documents intent */
 #define F_NOHV		(1 << 6)	/* hide the hypervisor bit and the KVM leaves */
+#define F_DELIVERY	(1 << 8)	/* must end in KVM_EXIT_INTERNAL_ERROR, suberror DELIVERY_EV */
 #define F_HANGHLT	(1 << 7)	/* must end halted for good */
 
 #ifndef __ASSEMBLER__

@@ -192,6 +192,22 @@ GUEST(p32_ring3, 0, 1)
 	CHECK_EQ(user_eip, (u32)ucode + 6);
 }
 
+/*
+ * #AC whose delivery on a misaligned stack is #AC, and so on: nothing in the guest ends
+ * it, and no instruction comes between.  The host must go on all the same.
+ */
+GUEST(p32_ac_loop, F_HANG, 1)
+{
+	if (on_tcg())
+		skip("no #AC in TCG");
+	trap_all(leave_user);
+	idt_gate(17, (u32)ucode, 0xee, 0x33);
+	WRCR(0, RDCR(0) | 0x40000);
+	memcpy(ucode, "\x50\xeb\xfe", 3);		/* push %eax; jmp . */
+	ENTER("push $0x3b\n\tpush $ustack+2049\n\tpush $0x40002\n\tpush $0x33\n\tpush $ucode");
+	CHECK(0);
+}
+
 GUEST(p32_vm86, 0, 1)
 {
 	u8 *code = (u8 *)0x7000;

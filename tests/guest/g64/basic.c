@@ -50,6 +50,19 @@ GUEST(jump_into_hole, F_EMULFAIL, 1)
 	asm volatile("jmp *%0" :: "r"((u64)HOLE_GPA));
 }
 
+/* An event that cannot be delivered must not be tried again for ever. */
+GUEST(stack_in_hole, F_DELIVERY, 1)
+{
+	asm volatile("mov %0, %%rsp; ud2" :: "r"((u64)HOLE_GPA + 0x800));
+}
+
+GUEST(idt_in_hole, F_DELIVERY, 1)
+{
+	struct { u16 l; u64 b; } __attribute__((packed)) d = { 0xfff, HOLE_GPA };
+
+	asm volatile("lidt %0; ud2" :: "m"(d));
+}
+
 GUEST(loop_cli, F_HANG, 1)
 {
 	cli();
