@@ -48,6 +48,9 @@ int lm_apic_page_fault(struct lm_vcpu *vcpu, u64 gfn)
 	r = lm_tree_extend(vcpu, gfn, 1, &pos);
 	if (r)
 		return r;
+	/* A large leaf of a slot that is being deleted still is in the way: fault again. */
+	if (pos.level != 1)
+		return LM_DONE;
 	cmpxchg(pos.entry, 0, __sme_set(__pa(mem->apic_page)) | f->leaf | f->write | f->dirty |
 			      f->memtype[0][0]);
 	return LM_DONE;
