@@ -220,12 +220,15 @@ static int lm_x_piece(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int byt
 
 /*
  * The CPU has walked the guest's table for the access that exited: with a single
- * memory operand it is this one, if it lies at the same place in its page.
+ * memory operand it is this one, if it lies at the same place in its page.  For a read
+ * it asked for no right to write, and another vCPU may have changed the instruction since.
  */
-static u64 lm_x_known_gpa(struct lm_vcpu *vcpu, u64 la)
+static u64 lm_x_known_gpa(struct lm_vcpu *vcpu, u64 la, bool write)
 {
-	return vcpu->exit.single && offset_in_page(la ^ vcpu->exit.npf.gpa) == 0 ?
-	       vcpu->exit.npf.gpa : 0;
+	const struct lm_exit *e = &vcpu->exit;
+
+	return e->single && offset_in_page(la ^ e->npf.gpa) == 0 && (!write || e->npf.write) ?
+	       e->npf.gpa : 0;
 }
 
 static int lm_x_linear(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int bytes,
@@ -234,7 +237,7 @@ static int lm_x_linear(struct lm_exec_ctx *ctx, u64 la, void *buf, unsigned int 
 	struct lm_vcpu *vcpu = ctx->vcpu;
 	u32 access = lm_x_access(vcpu, ctx, flags, write);
 	unsigned int first = min_t(unsigned int, bytes, PAGE_SIZE - offset_in_page(la));
-	u64 gpa = lm_x_known_gpa(vcpu, la), gpa2 = 0;
+	u64 gpa = lm_x_known_gpa(vcpu, la, access & LM_ACC_WRITE), gpa2 = 0;
 	u32 error;
 	int r;
 
@@ -451,6 +454,21 @@ static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_
 	return e->to_user ? LM_USER : LM_DONE;
 }
 
+/*
+ * Which ports the guest may use the CPU has checked, but only for the exit's: an
+ * instruction that is another by now goes back to the CPU.
+ */
+static bool lm_port_unchecked(const struct lm_vcpu *vcpu, const struct lm_insn *insn)
+{
+	const struct lm_exit *e = &vcpu->exit;
+
+	if (insn->id != LM_OP_IN && insn->id != LM_OP_OUT && insn->id != LM_OP_INS &&
+	    insn->id != LM_OP_OUTS)
+		return false;
+	return e->kind != LM_EXIT_IO || !e->io.string || (u16)vcpu->st.gpr[LM_RDX] != e->io.port ||
+	       insn->op_bytes != e->io.size;
+}
+
 static noinline int lm_emulate_any(struct lm_vcpu *vcpu, const struct lm_insn *insn)
 {
 	struct lm_exec_ctx ctx = {
@@ -462,6 +480,8 @@ static noinline int lm_emulate_any(struct lm_vcpu *vcpu, const struct lm_insn *i
 	u64 rsp;
 	int r;
 
+	if (unlikely(lm_port_unchecked(vcpu, insn)))
+		return LM_DONE;
 	e->single = e->kind == LM_EXIT_NPF && !e->npf.table && (insn->flags & LM_INSN_MEM) &&
 		    lm_op_single(insn->id);
 	lm_need_state(vcpu, LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SHADOW);
