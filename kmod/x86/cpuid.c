@@ -747,7 +747,9 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 	x->has_long = lm_may(vcpu, X86_FEATURE_LM);
 	x->has_smep = lm_cpuid_has(vcpu, X86_FEATURE_SMEP);
 	x->has_smap = lm_cpuid_has(vcpu, X86_FEATURE_SMAP);
-	x->has_pku = lm_cpuid_has(vcpu, X86_FEATURE_PKU);
+	/* Once the guest can write PKRU, it is switched, whatever a later CPUID says. */
+	x->has_pku = lm_cpuid_has(vcpu, X86_FEATURE_PKU) || (x->xcr0 & XFEATURE_MASK_PKRU) ||
+		     (lm_cr4(vcpu) & X86_CR4_PKE);
 	x->has_pse36 = lm_may(vcpu, X86_FEATURE_PSE36);
 	x->has_tsc_adjust = lm_cpuid_has(vcpu, X86_FEATURE_TSC_ADJUST);
 
@@ -761,6 +763,8 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 
 	e = x->has_xsave ? lm_cpuid_find(vcpu, 0xd, 0) : NULL;
 	x->xcr0_supported = e ? (e->eax | (u64)e->edx << 32) & lm_fpu_host_xcr0() : 0;
+	if (!x->has_pku)
+		x->xcr0_supported &= ~(u64)XFEATURE_MASK_PKRU;
 
 	lm_derive_cr(vcpu);
 	lm_derive_spec(vcpu);

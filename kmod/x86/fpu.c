@@ -192,9 +192,14 @@ static void lm_fpu_restore(struct lm_vcpu *vcpu)
 	int err = 1;
 
 	/*
-	 * x87 exceptions left pending by whoever ran before would be taken by
-	 * an x87 instruction here; FXRSTOR and XRSTOR do not look at them.
+	 * AMD before Zen restores the x87 pointers only with an exception pending:
+	 * without one those of whoever ran before would stay for the guest to read.
 	 */
+	if (unlikely(static_cpu_has_bug(X86_BUG_FXSAVE_LEAK)))
+		asm volatile("fnclex\n"
+			     "emms\n"
+			     "fildl %[mem]"
+			     : : [mem] "m" (lm_fpu_bytes));
 	if (lm_host_xcr0)
 		LM_XINSN("xrstor64", area, mask, err);
 	else
@@ -228,7 +233,7 @@ void lm_fpu_enter(struct lm_vcpu *vcpu)
 	kernel_fpu_begin_mask(0);
 	lm_fpu_restore(vcpu);
 	x->host_pkru = x->has_pku ? read_pkru() : 0;
-	if (unlikely(lm_host_xss && x->has_xsaves))
+	if (unlikely(lm_host_xss && x->has_xsave))
 		wrmsrl(MSR_IA32_XSS, x->xss);
 	lm_xcr0_load(lm_host_xcr0, x->xcr0_run);
 	x->fpu_loaded = true;
@@ -244,7 +249,7 @@ void lm_fpu_leave(struct lm_vcpu *vcpu)
 
 	x->fpu_loaded = false;
 	lm_xcr0_load(x->xcr0_run, lm_host_xcr0);
-	if (unlikely(lm_host_xss && x->has_xsaves))
+	if (unlikely(lm_host_xss && x->has_xsave))
 		wrmsrl(MSR_IA32_XSS, lm_host_xss);
 	lm_fpu_save(x->fpu);
 	kernel_fpu_end();
