@@ -54,6 +54,7 @@ static __always_inline void lm_store(void *p, unsigned int bytes, u64 val)
 /* ---- messages ---- */
 
 #define LM_DEST_ALL	(~0u)
+#define LM_NO_MMIO	((u64)PAGE_MASK)	/* a page where no guest has anything */
 
 /**
  * struct lm_msg - an interrupt message on the system bus
@@ -124,7 +125,7 @@ struct lm_lapic_timer {
 struct lm_lapic {
 	u8 *regs;		/* (c) one page as the hardware lays it out; IRR and TMR (a) */
 	struct lm_vcpu *vcpu;	/* (c) */
-	u64 mmio;		/* page of the xAPIC's registers, or ~0 (v) */
+	u64 mmio;		/* page of the xAPIC's registers, or LM_NO_MMIO (v) */
 	s16 isr_highest;	/* vector, or -1 (v) */
 	u8 isr_words;		/* which of the eight words of ISR are not zero (v) */
 	bool irr_pending;	/* false: IRR is empty (a); means nothing with hw */

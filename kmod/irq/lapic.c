@@ -307,7 +307,7 @@ static void lm_lapic_derive(struct lm_lapic *l)
 	WRITE_ONCE(l->present, on);
 	WRITE_ONCE(l->x2apic, x2);
 	WRITE_ONCE(l->enabled, on && (lm_reg(l, APIC_SPIV) & APIC_SPIV_APIC_ENABLED));
-	l->mmio = on && !x2 ? l->base & GENMASK_ULL(51, 12) : ~0ull;
+	l->mmio = on && !x2 ? l->base & GENMASK_ULL(51, 12) : LM_NO_MMIO;
 	WRITE_ONCE(l->takes_pic, !on || (!(lvt0 & APIC_LVT_MASKED) &&
 					 (lvt0 & APIC_DM_FIXED_MASK) == APIC_DM_EXTINT));
 	if (l->takes_pic)

@@ -293,6 +293,7 @@ static void lm_lapic_test_base(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, lm_lapic_msr_write(v, MSR_IA32_APICBASE, b | EN, false), 1);
 	local_irq_disable();
 	KUNIT_EXPECT_EQ(test, lm_mmio_dev(v, b + 0x80, 4, false, &val), LM_USER);
+	KUNIT_EXPECT_EQ(test, lm_mmio_dev(v, 0x80, 4, false, &val), LM_USER);
 	local_irq_enable();
 	lm_lapic_set_tpr(v, 5);
 	KUNIT_EXPECT_EQ(test, v->x86.cr8, 5);
