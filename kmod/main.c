@@ -20,6 +20,7 @@
 #include <linux/syscore_ops.h>
 #include <linux/uaccess.h>
 #include <asm/msr.h>
+#include <asm/tsc.h>
 
 #include "lamina.h"
 #include "backend.h"
@@ -499,6 +500,10 @@ static int __init lm_init(void)
 
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
 		pr_err("PREEMPT_RT kernels are not supported\n");
+		return -EOPNOTSUPP;
+	}
+	if (!tsc_khz) {
+		pr_err("the kernel does not know the TSC's rate: guests would have no clock\n");
 		return -EOPNOTSUPP;
 	}
 	r = lm_find_backend();

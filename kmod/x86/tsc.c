@@ -80,7 +80,10 @@ u64 lm_guest_tsc_to_ns(struct lm_vcpu *vcpu, u64 cycles)
 
 static u64 lm_ns_to_cycles(u64 ns, u64 khz)
 {
-	return mul_u64_u64_div_u64(min_t(u64, ns, BIT_ULL(56)), khz, NSEC_PER_MSEC);
+	u32 rest_ns;
+	u64 ms = div_u64_rem(ns, NSEC_PER_MSEC, &rest_ns);
+
+	return ms * khz + div_u64(rest_ns * khz, NSEC_PER_MSEC);
 }
 
 /**
