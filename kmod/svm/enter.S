@@ -98,6 +98,10 @@ SYM_FUNC_START(lm_svm_vmrun)
 
 	/* Nor its branch predictions the returns (Retbleed, SRSO): before the first RET. */
 	UNTRAIN_RET
+#ifdef X86_FEATURE_IBPB_ON_VMEXIT
+	/* spec_rstack_overflow=ibpb-vmexit */
+	ALTERNATIVE "", "call entry_ibpb", X86_FEATURE_IBPB_ON_VMEXIT
+#endif
 
 	CLEAR_GUEST_GPRS
 	POP_CALLEE_SAVED
