@@ -57,6 +57,7 @@ static __always_inline bool lm_task_work_pending(void)
 }
 
 int lm_task_work(void);
+void lm_machine_check(void);
 
 /* A descriptor for @file in the caller's table; from 6.7 on there is one more argument. */
 static inline int lm_receive_fd(struct file *file)

@@ -36,6 +36,7 @@ static const u8 svm_plain[0x90] = {
 	[SVM_EXIT_VMRUN] = LM_EXIT_UD + 1,
 	[SVM_EXIT_VMMCALL] = LM_EXIT_HYPERCALL + 1,
 	[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = LM_EXIT_UD + 1,
+	[SVM_EXIT_RDTSCP] = LM_EXIT_UD + 1,
 	[SVM_EXIT_WBINVD] = LM_EXIT_INVD + 1,
 	[SVM_EXIT_MONITOR] = LM_EXIT_MWAIT + 1,
 	[SVM_EXIT_XSETBV] = LM_EXIT_XSETBV + 1,
@@ -249,6 +250,9 @@ static noinline void svm_entry_work(struct lm_vcpu *vcpu)
 		trace_lm_inject(vcpu);
 	c->event_inj = vcpu->inject;
 	vcpu->inject = 0;
+	/* What the CPU pushes for #BP and #OF, if it knows the field (15.20). */
+	if (lm_caps.nrips)
+		c->next_rip = lm_rip(vcpu);
 	/* A dummy virtual interrupt of the highest priority, intercepted (15.21.4). */
 	if (svm_nmi_window(vcpu) || vcpu->want_irq_window) {
 		c->vintr |= SVM_V_IRQ | SVM_V_PRIO_MAX | SVM_V_IGN_TPR;

@@ -7,6 +7,7 @@
 #include <asm/pgtable.h>
 #include <asm/processor-flags.h>
 
+#include "../compat.h"
 #include "../lamina.h"
 #include "vmcb.h"
 
@@ -154,6 +155,18 @@ static void svm_put_cr0(struct lm_vcpu *vcpu)
 	lm_svm_update(vcpu);
 }
 
+static void svm_put_cr4(struct lm_vcpu *vcpu)
+{
+	struct lm_hw *hw = vcpu->hw;
+	u64 hidden = native_read_cr4() & ~vcpu->st.cr4 & X86_CR4_MCE;
+
+	hw->vmcb->s.cr4 = vcpu->st.cr4 | hidden;
+	if (hidden == hw->cr4_hidden)
+		return;
+	hw->cr4_hidden = hidden;
+	lm_svm_update(vcpu);
+}
+
 /* What VMLOAD takes: into the VMCB, and from there into the CPU if the section is loaded. */
 static void svm_put_vmload(struct lm_vcpu *vcpu, u32 groups)
 {
@@ -210,7 +223,7 @@ void lm_svm_put(struct lm_vcpu *vcpu)
 	if (groups & LM_S_CR3)
 		s->cr3 = st->cr3;
 	if (groups & LM_S_CR4)
-		s->cr4 = st->cr4;
+		svm_put_cr4(vcpu);
 	if (groups & LM_S_EFER)
 		s->efer = st->efer | EFER_SVME;
 	if (groups & (LM_S_CR0 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER))
@@ -294,7 +307,7 @@ void lm_svm_window(struct lm_vcpu *vcpu)
 	svm_stgi();
 	if (unlikely(hw->mce)) {
 		hw->mce = false;
-		asm volatile("int $18" : : : "memory");
+		lm_machine_check();
 	}
 	local_irq_enable();
 	asm volatile("nop");	/* the instruction after STI runs first */

@@ -102,8 +102,9 @@ void lm_svm_vcpu_free(struct lm_vcpu *vcpu)
  * CR0: with nested paging the guest may own its CR0 but for CD and NW, which
  * the CPU runs without; the selective intercept sees every write that changes
  * more than TS and MP (15.9).  While CD or NW are set as the guest believes,
- * its reads must be answered too.  CR4 is watched since it holds bits that the
- * guest's CPUID may lack; CR3 is the guest's alone.  CR8
+ * its reads must be answered too; so with CR4's MCE while it is clear as the guest
+ * believes.  CR4 is watched since it holds bits that the guest's CPUID may lack; CR3
+ * is the guest's alone.  CR8
  * is the LAPIC's TPR: reads find it in V_TPR.
  */
 void lm_svm_update(struct lm_vcpu *vcpu)
@@ -114,6 +115,8 @@ void lm_svm_update(struct lm_vcpu *vcpu)
 	c->cr = BIT(16 + 4) | BIT(16 + 8);
 	if (hw->cr0_hidden)
 		c->cr |= BIT(0) | BIT(16);
+	if (hw->cr4_hidden)
+		c->cr |= BIT(4);
 	/* The guest's DR0-3 are in the CPU only once it has used them. */
 	c->dr = vcpu->dr_loaded && !vcpu->guest_debug ? 0 : 0xffffffff;
 	/* #MC is the host's; #AC and #DB could loop in the CPU; #UD may be VMCALL. */
@@ -128,6 +131,9 @@ void lm_svm_update(struct lm_vcpu *vcpu)
 	c->misc2 = SVM_I2_VMRUN | SVM_I2_VMMCALL | SVM_I2_VMLOAD | SVM_I2_VMSAVE |
 		   SVM_I2_STGI | SVM_I2_CLGI | SVM_I2_SKINIT | SVM_I2_WBINVD |
 		   SVM_I2_MONITOR | SVM_I2_MWAIT | SVM_I2_XSETBV | SVM_I2_RDPRU;
+	/* TSC_AUX is the host's then. */
+	if (!vcpu->x86.has_rdtscp)
+		c->misc2 |= SVM_I2_RDTSCP;
 	c->misc3 = SVM_I3_INVLPGB_ILLEGAL | SVM_I3_MCOMMIT;
 	/* The CPU switches it (15.5.1, V_SPEC_CTRL); writes exit all the same. */
 	if (lm_caps.spec_ctrl)

@@ -118,6 +118,7 @@ static_assert(offsetof(struct svm_save, spec_ctrl) == 0x2e0);
 #define SVM_I2_STGI		BIT(4)
 #define SVM_I2_CLGI		BIT(5)
 #define SVM_I2_SKINIT		BIT(6)
+#define SVM_I2_RDTSCP		BIT(7)
 #define SVM_I2_WBINVD		BIT(9)
 #define SVM_I2_MONITOR		BIT(10)
 #define SVM_I2_MWAIT		BIT(11)
@@ -183,6 +184,7 @@ static_assert(offsetof(struct svm_save, spec_ctrl) == 0x2e0);
 #define SVM_EXIT_VMMCALL	0x081
 #define SVM_EXIT_VMLOAD		0x082
 #define SVM_EXIT_SKINIT		0x086
+#define SVM_EXIT_RDTSCP		0x087
 #define SVM_EXIT_WBINVD		0x089
 #define SVM_EXIT_MONITOR	0x08a
 #define SVM_EXIT_MWAIT		0x08b
@@ -205,6 +207,8 @@ struct svm_gs {
  * @tags: ASIDs of the CPU whose section it is
  * @msrpm: MSR permission map, 8 KiB
  * @cr0_hidden: CD and NW as the guest set them; the CPU always runs without
+ * @cr4_hidden: MCE if the guest has it clear; the CPU runs with it, lest a machine
+ *	check that the host could handle shuts the guest down
  * @saved: the VMCB holds what VMSAVE writes (not only the CPU)
  * @loaded: the section is loaded
  * @mce: a machine check ended the run; the host is to be told
@@ -223,7 +227,7 @@ struct lm_hw {
 	struct svm_gs gs;
 	struct lm_tag_pool *tags;
 	u8 *msrpm;
-	u64 cr0_hidden;
+	u64 cr0_hidden, cr4_hidden;
 	bool saved;
 	bool loaded;
 	bool mce;

@@ -7,8 +7,10 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
+#include "../compat.h"
 #include "../lamina.h"
 #include "../ept/flush.h"
+#include "../mitigate.h"
 #include "../monitor/trace.h"
 #include "../section.h"
 #include "vmcs.h"
@@ -158,7 +160,7 @@ static bool vmx_exit_host(u32 info)
 	if ((info & (LM_EV_TYPE | LM_EV_VECTOR)) == (LM_EV_NMI | X86_TRAP_NMI))
 		asm volatile("int $2" : : : "memory");
 	else if ((u8)info == X86_TRAP_MC)
-		asm volatile("int $18" : : : "memory");
+		lm_machine_check();
 	else
 		return false;
 	return true;
@@ -333,7 +335,7 @@ static noinline void vmx_entry_failed(struct lm_vcpu *vcpu, bool began, u64 even
 		vcpu->exit.reason = vcpu->exit.code;
 	}
 	if (vcpu->exit.code == (VMX_EXIT_REASONS_FAILED_VMENTRY | EXIT_REASON_MCE_DURING_VMENTRY))
-		asm volatile("int $18" : : : "memory");
+		lm_machine_check();
 	/* The event was not delivered. */
 	vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	lm_events_exited(vcpu, event, 0);
@@ -397,6 +399,8 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 		lm_vmx_check();
 	if (static_branch_unlikely(&lm_vmx_l1d) && hw->l1d_flush)
 		vmx_l1d_flush(hw);
+
+	lm_mitigate_mmio();
 
 	lm_guest_enter(vcpu);
 	failed = lm_vmx_run(vcpu->st.gpr, &hw->host_rsp, hw->launched);
