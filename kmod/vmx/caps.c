@@ -161,7 +161,7 @@ static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 		  SECONDARY_EXEC_WBINVD_EXITING,
 		  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
 		  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_XSAVES |
-		  SECONDARY_EXEC_TSC_SCALING | (no_apicv ? 0 : APICV_CTLS) |
+		  SECONDARY_EXEC_TSC_SCALING | SECONDARY_EXEC_ENCLS_EXITING | (no_apicv ? 0 : APICV_CTLS) |
 		  (no_pml ? 0 : SECONDARY_EXEC_ENABLE_PML) |
 		  (no_ple ? 0 : SECONDARY_EXEC_PAUSE_LOOP_EXITING), &v->proc2 },
 		{ "exit", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
@@ -359,11 +359,15 @@ static void vmx_vmxoff(void)
 /* Nothing of this CPU may be less than what the boot CPU promised. */
 static bool vmx_cpu_differs(void)
 {
+	const struct vmx_caps *v = &lm_vmx_caps;
+	struct vmx_caps here = {};
 	u64 basic, ept;
 
 	rdmsrl(MSR_IA32_VMX_BASIC, basic);
 	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, ept);
-	return vmx_basic_vmcs_revision_id(basic) != lm_vmx_caps.revision || ept != lm_vmx_caps.ept;
+	return vmx_basic_vmcs_revision_id(basic) != v->revision || ept != v->ept ||
+	       vmx_read_controls(&here, basic) || here.pin != v->pin || here.proc != v->proc ||
+	       here.proc2 != v->proc2 || here.exit != v->exit || here.entry != v->entry;
 }
 
 /* -EBUSY if somebody else is in VMX operation here: there is one VMXON a CPU. */
@@ -402,15 +406,16 @@ int lm_vmx_cpu_on(void)
 void lm_vmx_cpu_off(void)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpus);
-	struct lm_hw *hw;
+	struct lm_hw *hw, *next;
 
 	if (!c->on)
 		return;
 	c->on = false;
-	list_for_each_entry(hw, &c->active, node) {
+	list_for_each_entry_safe(hw, next, &c->active, node) {
 		vmx_vmclear(hw->vmcs_pa);
 		hw->launched = false;
-		hw->cpu = -1;
+		/* Another CPU may take it or free it from here on. */
+		smp_store_release(&hw->cpu, -1);
 	}
 	INIT_LIST_HEAD(&c->active);
 	c->current_hw = NULL;

@@ -179,6 +179,9 @@ static void vmx_init(struct lm_vcpu *vcpu)
 	}
 	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_XSAVES)
 		vmx_write(XSS_EXIT_BITMAP, 0);
+	/* Enclaves are the host's: all of ENCLS exits. */
+	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_ENCLS_EXITING)
+		vmx_write(ENCLS_EXITING_BITMAP, ~0ull);
 	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
 		vmx_write(PLE_GAP, PLE_GAP_CYCLES);
 		vmx_write(PLE_WINDOW, PLE_WINDOW_CYCLES);
