@@ -337,6 +337,7 @@ struct lm_vcpu {
 	int last_cpu;			/* (s) the CPU of the last section */
 	u32 mp_state;			/* (v) KVM_MP_STATE_*; others read */
 	struct rcuwait wait;		/* halted here */
+	bool split_lock;		/* (v) the host's #AC for one of the guest's: see lm_outside() */
 	bool pv_unhalted;		/* the next HLT ends at once; any thread sets it */
 	u64 halt_poll_ns;		/* (v) current adaptive window */
 	struct {

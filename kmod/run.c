@@ -16,6 +16,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/smp.h>
+#include <asm/cpu.h>
 
 #include "lamina.h"
 #include "backend.h"
@@ -176,6 +177,11 @@ static int lm_outside(struct lm_vcpu *vcpu)
 {
 	int r;
 
+	/* Off for this task from now on; a host that allows none has sent it SIGBUS. */
+	if (unlikely(vcpu->split_lock)) {
+		vcpu->split_lock = false;
+		handle_guest_split_lock(lm_rip(vcpu));
+	}
 	for (;;) {
 		if (signal_pending(current))
 			return -EINTR;

@@ -5,6 +5,8 @@
  * #UD for the other vendor's hypercall.
  */
 #include <uapi/asm/debugreg.h>
+#include <asm/cpufeature.h>
+#include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
 #include "exit.h"
@@ -40,6 +42,17 @@ static int lm_exit_undefined(struct lm_vcpu *vcpu)
 	return LM_DONE;
 }
 
+/*
+ * A host that watches for split locks raises #AC for the guest's, too, which is not one that
+ * the guest asked for: it is the host's, to warn, slow down or end this task.
+ */
+static bool lm_split_lock(struct lm_vcpu *vcpu)
+{
+	return boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) &&
+	       !(lm_cpl(vcpu) == 3 && (lm_cr0(vcpu) & X86_CR0_AM) &&
+		 (lm_rflags(vcpu) & X86_EFLAGS_AC));
+}
+
 /**
  * lm_exit_exception - an intercepted exception
  * @vcpu: in its section
@@ -56,6 +69,10 @@ int lm_exit_exception(struct lm_vcpu *vcpu)
 		return lm_exit_debug(vcpu, vector);
 	if (vector == X86_TRAP_BP && (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP))
 		return lm_exit_debug(vcpu, vector);
+	if (vector == X86_TRAP_AC && lm_split_lock(vcpu)) {
+		vcpu->split_lock = true;
+		return LM_AGAIN;
+	}
 	lm_queue_exception(vcpu, vector, e->exception.has_error, e->exception.error,
 			   vector == X86_TRAP_DB ? e->exception.payload : 0);
 	return LM_DONE;
