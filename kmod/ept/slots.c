@@ -15,6 +15,7 @@
  * Creating a slot needs none of 3 and 4, so that firmware and VMMs that build
  * up hundreds of slots pay only for a copy of the array.
  */
+#include <linux/cpu.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -321,6 +322,15 @@ int lm_mem_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_region *
 	return ret;
 }
 
+/*
+ * On these CPUs a guest that changes the size of a page under its own feet can raise a
+ * machine check that ends the host (CVE-2018-12207); with 4K leaves it cannot.
+ */
+static bool lm_itlb_multihit(void)
+{
+	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
+}
+
 /* All but the notifier. */
 int lm_mem_setup(struct lm_vm *vm)
 {
@@ -331,7 +341,7 @@ int lm_mem_setup(struct lm_vm *vm)
 	init_waitqueue_head(&mem->inv_wait);
 	mem->format = lm_caps.npt;
 	mem->levels = lm_caps.npt_levels;
-	mem->large_levels = no_large_pages ? 1 : lm_caps.large_levels;
+	mem->large_levels = no_large_pages || lm_itlb_multihit() ? 1 : lm_caps.large_levels;
 	mem->max_gfn = 1ull << (min_t(int, lm_caps.phys_bits, PAGE_SHIFT + 9 * mem->levels) -
 				PAGE_SHIFT);
 	if (lm_flush_init(&mem->flush))
