@@ -117,7 +117,7 @@ static int cpuinfo_has(const char *key, const char *word)
 			continue;
 		has = 0;
 		for (found = line; !has && (found = strstr(found, word)); found += len)
-			has = found[-1] == ' ' && strchr(" \n", found[len]);
+			has = found[-1] == ' ' && strchr("\n ", found[len]);
 	}
 	free(line);
 	if (f)

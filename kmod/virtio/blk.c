@@ -290,12 +290,12 @@ static int lm_blk_set_irq(struct lm_blk *blk, const struct lamina_blk_irq *args)
 {
 	struct lm_blk_queue *q = lm_blk_queue_at(blk, args->index);
 	struct eventfd_ctx *fd = NULL;
+	bool chips;
 
 	if (!q || args->reserved || args->kind > LAMINA_BLK_IRQ_EVENTFD)
 		return -EINVAL;
-	/* Pairs with lm_irq_create_chips(). */
-	if ((args->kind == LAMINA_BLK_IRQ_GSI || args->kind == LAMINA_BLK_IRQ_MSI) &&
-	    !smp_load_acquire(&blk->vm->irq.in_kernel))
+	chips = smp_load_acquire(&blk->vm->irq.in_kernel); /* pairs with lm_irq_create_chips() */
+	if ((args->kind == LAMINA_BLK_IRQ_GSI || args->kind == LAMINA_BLK_IRQ_MSI) && !chips)
 		return -EINVAL;
 	if (args->kind == LAMINA_BLK_IRQ_EVENTFD) {
 		fd = eventfd_ctx_fdget(args->fd);
