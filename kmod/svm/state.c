@@ -94,7 +94,7 @@ static noinline void svm_get_some(struct lm_vcpu *vcpu, u32 groups)
 	if (groups & LM_S_CR2)
 		st->cr2 = s->cr2;
 	if (groups & LM_S_CR4)
-		st->cr4 = s->cr4;
+		st->cr4 = s->cr4 & ~hw->cr4_hidden;
 	if (groups & LM_S_EFER)
 		st->efer = s->efer & ~EFER_SVME;
 	if (groups & LM_S_DATA) {
