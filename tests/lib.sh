@@ -101,11 +101,6 @@ without_bochs_faults() {
 	skip exc_fresh_idt 'Bochs: an EPT violation loses a virtual interrupt'
 	skip step_mmio 'Bochs: an EPT violation saves a single step'
 	without="$without -exc_fresh_idt -step_mmio"
-	[ "$(nproc)" -gt 1 ] || return 0
-	for name in exc_pf exc_user; do
-		skip $name 'Bochs 3.0 with two CPUs: wrong frames, with KVM as well'
-		without="$without -$name"
-	done
 }
 
 # swap_on SIZE: something to swap to; swapoff /dev/zram0 ends it
