@@ -366,8 +366,8 @@ static bool vmx_cpu_differs(void)
 	rdmsrl(MSR_IA32_VMX_BASIC, basic);
 	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, ept);
 	return vmx_basic_vmcs_revision_id(basic) != v->revision || ept != v->ept ||
-	       vmx_read_controls(&here, basic) || here.pin != v->pin || here.proc != v->proc ||
-	       here.proc2 != v->proc2 || here.exit != v->exit || here.entry != v->entry;
+	       vmx_read_controls(&here, basic) || (v->pin & ~here.pin) || (v->proc & ~here.proc) ||
+	       (v->proc2 & ~here.proc2) || (v->exit & ~here.exit) || (v->entry & ~here.entry);
 }
 
 /* -EBUSY if somebody else is in VMX operation here: there is one VMXON a CPU. */
