@@ -283,6 +283,20 @@ static void lm_owner_give_back(struct lm_ident *ident, u64 id)
 	mutex_unlock(&ident->lock);
 }
 
+/* It cannot be delivered, to this owner at least; those behind it can. */
+static void lm_owner_refuse(struct lm_ident *ident, u64 id, int err)
+{
+	struct lm_call *call;
+
+	mutex_lock(&ident->lock);
+	call = lm_call_by_id(ident, id);
+	if (call) {
+		lm_call_end(call, err);
+		wake_up_all(&ident->callers);
+	}
+	mutex_unlock(&ident->lock);
+}
+
 static void lm_owner_close(struct lamina_message *msg, unsigned int nr)
 {
 	while (nr--)
@@ -319,6 +333,9 @@ static ssize_t lm_owner_read(struct file *file, char __user *buf, size_t count, 
 
 	if (count < sizeof(struct lamina_message))
 		return -EINVAL;
+	/* Another program that was handed this descriptor shall not be given files. */
+	if (file->f_cred != current_cred())
+		return -EPERM;
 	copy = kmalloc(sizeof(*copy), GFP_KERNEL_ACCOUNT);
 	if (!copy)
 		return -ENOMEM;
@@ -333,8 +350,10 @@ static ssize_t lm_owner_read(struct file *file, char __user *buf, size_t count, 
 	}
 	if (r > 0) {
 		r = lm_owner_deliver(copy, buf);
-		if (r < 0)
+		if (r == -EFAULT)
 			lm_owner_give_back(ident, copy->msg.id);
+		else if (r < 0)
+			lm_owner_refuse(ident, copy->msg.id, r);
 		lm_call_put_files(copy);
 	}
 	kfree(copy);
@@ -351,6 +370,8 @@ static ssize_t lm_owner_write(struct file *file, const char __user *buf, size_t 
 
 	if (count != sizeof(*msg))
 		return -EINVAL;
+	if (file->f_cred != current_cred())
+		return -EPERM;
 	msg = memdup_user(buf, sizeof(*msg));
 	if (IS_ERR(msg))
 		return PTR_ERR(msg);
@@ -429,6 +450,7 @@ int lm_control_own(struct lm_ident *ident)
 	if (fd < 0) {
 		mutex_lock(&ident->lock);
 		ident->owned = false;
+		lm_calls_end(ident, -ENOTCONN);
 		mutex_unlock(&ident->lock);
 		lm_ident_put(ident);
 	}

@@ -94,11 +94,18 @@ void lm_names_free(struct lm_vm *vm)
 /**
  * lm_names_add - from now on the VM can be found
  * @vm: the VM
+ *
+ * The list is in the order of ids, by which a dump finds its place again.
  */
 void lm_names_add(struct lm_vm *vm)
 {
+	struct lm_vm *before;
+
 	mutex_lock(&lm_vms_lock);
-	list_add_tail(&vm->node, &lm_vms);
+	list_for_each_entry_reverse(before, &lm_vms, node)
+		if (before->id < vm->id)
+			break;
+	list_add(&vm->node, &before->node);
 	lm_netlink_event(vm, LAMINA_EVENT_CREATED);
 	mutex_unlock(&lm_vms_lock);
 }
@@ -119,7 +126,7 @@ void lm_names_remove(struct lm_vm *vm)
 /* ---- names ---- */
 
 /* Descriptors in a child of the owner may keep a VM when its memory is gone: nobody can use it. */
-static bool lm_vm_alive(const struct lm_vm *vm)
+bool lm_vm_alive(const struct lm_vm *vm)
 {
 	return atomic_read(&vm->mm->mm_users);
 }
@@ -136,7 +143,7 @@ static bool lm_text_good(const char *text, size_t size)
 
 static bool lm_name_good(const char *name)
 {
-	return name[0] && lm_text_good(name, LAMINA_NAME_BYTES) && !strpbrk(name, "/ ");
+	return name[0] && name[0] != '#' && lm_text_good(name, LAMINA_NAME_BYTES) && !strpbrk(name, "/ ");
 }
 
 /* lm_vms_lock held, here and below. */

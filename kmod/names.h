@@ -63,6 +63,7 @@ void lm_names_free(struct lm_vm *vm);
 void lm_names_add(struct lm_vm *vm);
 void lm_names_remove(struct lm_vm *vm);
 void lm_ident_put(struct lm_ident *ident);
+bool lm_vm_alive(const struct lm_vm *vm);
 bool lm_ident_readable(const struct lm_ident *ident, const struct file *opener);
 int lm_name_ioctl(struct lm_vm *vm, const struct lamina_name __user *arg);
 int lm_open_ioctl(const struct lamina_name __user *arg);

@@ -3,6 +3,7 @@
  * The verbs that ask something of a running guest: start, stop, pause, resume, kill, console.
  */
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
 #include <linux/lamina.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -154,6 +156,7 @@ static int not_answered(const char *name)
 int guest_ask(int handle, const char *name, const char *what, int fd)
 {
 	struct lamina_message msg = { .timeout_ms = ANSWER_MS };
+	char *c;
 
 	msg.len = (unsigned int)strlen(what) + 1;
 	memcpy(msg.data, what, msg.len);
@@ -166,6 +169,10 @@ int guest_ask(int handle, const char *name, const char *what, int fd)
 	msg.data[sizeof(msg.data) - 1] = '\0';
 	if (msg.data[0] == '+')
 		return 0;
+	/* It comes from another's process and goes to this terminal. */
+	for (c = (char *)msg.data; *c; c++)
+		if (!isprint((unsigned char)*c))
+			*c = '?';
 	fail("%s: %s", name, (char *)msg.data + 1);
 	errno = EPROTO;
 	return -1;
@@ -251,6 +258,19 @@ int cmd_stop(int argc, char **argv)
 	return status;
 }
 
+/* The process is held before the list is asked again: a number alone may be another's by then. */
+static int kill_owner(const char *name)
+{
+	int pid = guest_owner(name), err = -1, fd;
+
+	fd = pid > 0 ? pidfd_open(pid, 0) : -1;
+	if (fd >= 0 && guest_owner(name) == pid)
+		err = pidfd_send_signal(fd, SIGKILL, NULL, 0);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 /** cmd_kill() - the verb */
 int cmd_kill(int argc, char **argv)
 {
@@ -260,7 +280,7 @@ int cmd_kill(int argc, char **argv)
 		       "An owner that takes no requests is sent SIGKILL." STATUS,
 	};
 	struct client_args args = { .device = default_device() };
-	int handle, pid, err;
+	int handle, err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	handle = guest_open(args.device, args.name);
@@ -268,8 +288,7 @@ int cmd_kill(int argc, char **argv)
 		return complain();
 	err = guest_ask(handle, args.name, ASK_KILL, -1);
 	if (err && errno != ESTALE) {
-		pid = guest_owner(args.name);
-		if (pid <= 0 || kill(pid, SIGKILL))
+		if (kill_owner(args.name))
 			return complain();
 	}
 	if (!ended(handle, STOP_SECONDS)) {

@@ -285,6 +285,8 @@ int control_open(struct machine *m, bool held)
 	control.quit_fd = eventfd(0, EFD_CLOEXEC);
 	if (control.owner_fd < 0 || control.quit_fd < 0)
 		return fail_errno("cannot take requests");
+	/* Who asked may have given up between poll() and read(). */
+	fcntl(control.owner_fd, F_SETFL, O_NONBLOCK);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = pthread_create(&control.thread, NULL, control_main, NULL);

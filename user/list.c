@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -346,7 +347,9 @@ static void find(const struct guest *g, void *arg)
 	char number[32];
 
 	snprintf(number, sizeof(number), "#%llu", (unsigned long long)g->id);
-	if (strcmp(w->name, number) && (!g->name[0] || strcmp(w->name, g->name)))
+	/* A name is one of the user's own guests, as for the verbs that open it; a number is anybody's. */
+	if (strcmp(w->name, number) &&
+	    (!g->name[0] || g->uid != geteuid() || strcmp(w->name, g->name)))
 		return;
 	w->found = true;
 	w->guest = *g;

@@ -86,10 +86,22 @@ static int lm_put_figures(struct sk_buff *skb, struct lm_vm *vm)
 
 /* ---- the list ---- */
 
+/* 0 once the process is gone: its number may be another's by now. */
+static u32 lm_owner_pid(const struct lm_vm *vm)
+{
+	u32 nr = 0;
+
+	rcu_read_lock();
+	if (pid_task(vm->life.pid, PIDTYPE_TGID))
+		nr = pid_nr_ns(vm->life.pid, task_active_pid_ns(current));
+	rcu_read_unlock();
+	return nr;
+}
+
 static int lm_dump_vm(struct sk_buff *skb, struct netlink_callback *cb, struct lm_vm *vm,
 		      const struct file *opener)
 {
-	u32 pid = pid_nr_ns(vm->life.pid, task_active_pid_ns(current));
+	u32 pid = lm_owner_pid(vm);
 	u32 uid = from_kuid_munged(opener->f_cred->user_ns, vm->ident->uid);
 	void *header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
 				   &lm_family, NLM_F_MULTI, LAMINA_CMD_GET);
@@ -104,7 +116,7 @@ static int lm_dump_vm(struct sk_buff *skb, struct netlink_callback *cb, struct l
 	return 0;
 }
 
-/* args[0] is the id of the last VM in what was sent: the list is in their order, but for races. */
+/* args[0] is the id of the last VM in what was sent: the list is in their order. */
 static int lm_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct socket *sock = NETLINK_CB(cb->skb).sk->sk_socket;
@@ -114,7 +126,8 @@ static int lm_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		return -EPERM;
 	mutex_lock(&lm_vms_lock);
 	list_for_each_entry(vm, &lm_vms, node) {
-		if (vm->id <= (u64)cb->args[0] || !lm_ident_readable(vm->ident, sock->file))
+		if (vm->id <= (u64)cb->args[0] || !lm_vm_alive(vm) ||
+		    !lm_ident_readable(vm->ident, sock->file))
 			continue;
 		if (lm_dump_vm(skb, cb, vm, sock->file))
 			break;

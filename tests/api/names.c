@@ -63,6 +63,7 @@ static void naming(void)
 	ERR(set_name(e.vm, 0, ""), EINVAL);
 	ERR(set_name(e.vm, 0, "a/b"), EINVAL);
 	ERR(set_name(e.vm, 0, "a b"), EINVAL);
+	ERR(set_name(e.vm, 0, "#7"), EINVAL);
 	ERR(set_name(e.vm, 0, "a\tb"), EINVAL);
 	ERR(set_name(e.vm, 0, "\xc3\xa4"), EINVAL);
 	ERR(set_name(e.vm, 1, "id"), EINVAL);
