@@ -59,7 +59,8 @@ void lm_blk_break(struct lm_blk *blk, const char *why)
 		lm_eventfd_signal(blk->event);
 	spin_unlock_irqrestore(&blk->event_lock, flags);
 	if (!test_and_set_bit(LM_BLK_WARN_BROKEN, &blk->warned))
-		pr_warn("disk %u of process %d needs a reset: %s\n", blk->id, blk->vm->owner, why);
+		pr_warn_ratelimited("disk %u of process %d needs a reset: %s\n", blk->id,
+				    blk->vm->owner, why);
 }
 
 /* ---- start and stop ---- */
@@ -528,6 +529,7 @@ static void lm_blk_destroy(struct lm_blk *blk)
 {
 	struct lm_blk_queue *q;
 
+	WRITE_ONCE(blk->dying, true);
 	debugfs_remove(blk->debugfs);
 	mutex_lock(&blk->lock);
 	for_each_queue(q, blk)
@@ -593,7 +595,7 @@ int lm_blk_create(struct lm_vm *vm)
 	if (!blk)
 		return -ENOMEM;
 	blk->id = atomic_inc_return(&lm_blk_ids);
-	blk->wq = alloc_workqueue("lamina-blk%u", WQ_UNBOUND, LM_BLK_WORKERS, blk->id);
+	blk->wq = alloc_workqueue("lamina-blk%u", WQ_UNBOUND | WQ_FREEZABLE, LM_BLK_WORKERS, blk->id);
 	if (!blk->wq) {
 		kvfree(blk);
 		return -ENOMEM;

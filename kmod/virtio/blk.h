@@ -45,6 +45,7 @@ struct lm_blk {
 	bool rdonly;
 	bool running;			/* lock, and each queue's take */
 	bool broken;			/* needs a reset; set once by anybody */
+	bool dying;			/* closed: what has not begun is not done any more */
 	unsigned long warned;		/* bits: said once in the log */
 	u64 features;
 	char serial[LAMINA_BLK_SERIAL_BYTES];
@@ -59,6 +60,8 @@ struct lm_blk {
 /**
  * struct lm_blk_req - a request under way
  * @iocb: what the file gets
+ * @ret: what the file answered
+ * @refs: who submits and who completes; the later one of them goes on with the answer
  * @work: carried out by a worker, or only freed by one
  * @q: its queue
  * @pos: of the first byte in the file
@@ -75,6 +78,8 @@ struct lm_blk {
  */
 struct lm_blk_req {
 	struct kiocb iocb;
+	long ret;
+	atomic_t refs;
 	struct work_struct work;
 	struct lm_blk_queue *q;
 	u64 pos;

@@ -175,17 +175,17 @@ static void lm_blk_defer(struct lm_blk_req *req)
 static void lm_blk_complain(struct lm_blk *blk, long err)
 {
 	if (lm_blk_first(blk, LM_BLK_WARN_ERROR))
-		pr_warn("disk %u of process %d: the image answers with error %ld\n", blk->id,
-			blk->vm->owner, err);
+		pr_warn_ratelimited("disk %u of process %d: the image answers with error %ld\n", blk->id,
+				    blk->vm->owner, err);
 }
 
 /* It ends before where it ended when it became the disk. */
 static void lm_blk_shrunk(struct lm_blk *blk)
 {
 	if (lm_blk_first(blk, LM_BLK_WARN_SHRUNK))
-		pr_warn("disk %u of process %d: the image is shorter than it was: %lld bytes of %llu\n",
-			blk->id, blk->vm->owner, i_size_read(blk->file->f_mapping->host),
-			blk->capacity << LM_SECTOR_SHIFT);
+		pr_warn_ratelimited("disk %u of process %d: the image is shorter than it was: %lld bytes of %llu\n",
+				    blk->id, blk->vm->owner, i_size_read(blk->file->f_mapping->host),
+				    blk->capacity << LM_SECTOR_SHIFT);
 }
 
 /* The counterparts of aio's: what protects a file system from being frozen under a write. */
@@ -245,9 +245,18 @@ static void lm_blk_rw_result(struct lm_blk_req *req, long ret)
 	}
 }
 
+static void lm_blk_rw_put(struct lm_blk_req *req)
+{
+	if (atomic_dec_and_test(&req->refs))
+		lm_blk_rw_result(req, req->ret);
+}
+
 static void lm_blk_rw_done(struct kiocb *iocb, long ret)
 {
-	lm_blk_rw_result(container_of(iocb, struct lm_blk_req, iocb), ret);
+	struct lm_blk_req *req = container_of(iocb, struct lm_blk_req, iocb);
+
+	req->ret = ret;
+	lm_blk_rw_put(req);
 }
 
 /* Does the file promise that what it cannot do at once it refuses? */
@@ -266,6 +275,7 @@ static void lm_blk_rw(struct lm_blk_req *req, bool nowait)
 	ssize_t ret;
 
 	init_sync_kiocb(iocb, blk->file);
+	iocb->ki_flags &= ~IOCB_APPEND;	/* F_SETFL may come any time */
 	iocb->ki_pos = req->pos + req->done;
 	iocb->ki_complete = lm_blk_rw_done;
 	if (nowait)
@@ -285,9 +295,13 @@ static void lm_blk_rw(struct lm_blk_req *req, bool nowait)
 	}
 	iov_iter_bvec(&iter, out ? WRITE : READ, req->bv, req->nr_bv, req->bytes);
 	iov_iter_advance(&iter, req->done);
+	/* File systems go on with the iocb after they have queued it, as aio lets them. */
+	atomic_set(&req->refs, 2);
 	ret = out ? blk->file->f_op->write_iter(iocb, &iter) :
 		    blk->file->f_op->read_iter(iocb, &iter);
-	if (ret != -EIOCBQUEUED)
+	if (ret == -EIOCBQUEUED)
+		lm_blk_rw_put(req);
+	else
 		lm_blk_rw_result(req, ret);
 }
 
@@ -302,11 +316,12 @@ static int lm_blk_zero_range(struct lm_blk *blk, u64 pos, u64 bytes)
 
 	for (i = 0; i < ARRAY_SIZE(bv); i++)
 		bv[i] = (struct bio_vec) { ZERO_PAGE(0), PAGE_SIZE, 0 };
-	while (bytes) {
+	while (bytes && !READ_ONCE(blk->dying)) {
 		u64 n = min_t(u64, bytes, ARRAY_SIZE(bv) * PAGE_SIZE);
 
 		init_sync_kiocb(&iocb, blk->file);
 		iocb.ki_pos = pos;
+		iocb.ki_flags &= ~IOCB_APPEND;
 		iocb.ki_flags |= IOCB_WRITE;
 		iov_iter_bvec(&iter, WRITE, bv, ARRAY_SIZE(bv), n);
 		file_start_write(blk->file);
@@ -318,7 +333,7 @@ static int lm_blk_zero_range(struct lm_blk *blk, u64 pos, u64 bytes)
 		bytes -= ret;
 		cond_resched();
 	}
-	return 0;
+	return bytes ? -ECANCELED : 0;
 }
 
 static int lm_blk_range(struct lm_blk *blk, u32 type, u64 pos, u64 bytes, bool unmap)
@@ -345,6 +360,8 @@ static u8 lm_blk_ranges(struct lm_blk_req *req)
 	int err;
 
 	for (i = 0; i < req->nr_range; i++) {
+		if (READ_ONCE(blk->dying))
+			return VIRTIO_BLK_S_IOERR;
 		pos = le64_to_cpu(req->range[i].sector);
 		bytes = le32_to_cpu(req->range[i].num_sectors);
 		flags = le32_to_cpu(req->range[i].flags);
@@ -371,9 +388,15 @@ static void lm_blk_work(struct work_struct *work)
 {
 	struct lm_blk_req *req = container_of(work, struct lm_blk_req, work);
 	struct lm_blk *blk = req->q->blk;
-	const struct cred *old = override_creds(blk->cred);
+	const struct cred *old;
 	int err;
 
+	/* Nobody waits for it, but its owner's end does. */
+	if (READ_ONCE(blk->dying)) {
+		lm_blk_end(req, VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	old = override_creds(blk->cred);
 	switch (req->type) {
 	case VIRTIO_BLK_T_FLUSH:
 		err = vfs_fsync(blk->file, 1);
@@ -642,11 +665,14 @@ void lm_blk_drain_work(struct work_struct *work)
 {
 	struct lm_blk_queue *q = container_of(work, struct lm_blk_queue, work);
 	struct mm_struct *mm = q->blk->vm->mm;
+	const struct cred *old;
 
 	if (mmget_not_zero(mm)) {
+		old = override_creds(q->blk->cred);
 		kthread_use_mm(mm);
 		lm_blk_take(q, true);
 		kthread_unuse_mm(mm);
+		revert_creds(old);
 		mmput(mm);
 	}
 	mutex_lock(&q->take);
