@@ -53,7 +53,7 @@ static __always_inline struct lm_slot *lm_gpa_slot(struct lm_vcpu *vcpu, u64 gpa
 /* The slow half of lm_gpa_slot(): after true it answers. */
 static bool lm_gpa_search(struct lm_vcpu *vcpu, u64 gpa, bool write)
 {
-	struct lm_slot *slot = lm_slot_search(vcpu, lm_slots_section(vcpu), gpa >> PAGE_SHIFT);
+	struct lm_slot *slot = lm_slot_find(vcpu, lm_slots_section(vcpu), gpa >> PAGE_SHIFT);
 
 	return slot && !(write && (slot->flags & KVM_MEM_READONLY));
 }

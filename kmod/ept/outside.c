@@ -14,24 +14,6 @@
 
 #include "tree.h"
 
-static const struct lm_slot *lm_slot_lookup(const struct lm_slots *slots, u64 gfn)
-{
-	u32 lo = 0, hi = slots ? slots->nr : 0;
-
-	while (lo < hi) {
-		u32 mid = (lo + hi) / 2;
-		const struct lm_slot *slot = &slots->slot[mid];
-
-		if (gfn < slot->gfn)
-			hi = mid;
-		else if (gfn - slot->gfn >= slot->npages)
-			lo = mid + 1;
-		else
-			return slot;
-	}
-	return NULL;
-}
-
 /*
  * The user address of @gpa; *@bytes is cut to what follows in the same slot.
  * 0: no memory there, or read-only memory that is to be written.
@@ -43,7 +25,7 @@ static unsigned long lm_outside_hva(struct lm_vm *vm, u64 gpa, bool write, u32 *
 	u64 off;
 
 	rcu_read_lock();
-	slot = lm_slot_lookup(rcu_dereference(vm->mem.slots), gpa >> PAGE_SHIFT);
+	slot = lm_slot_search(rcu_dereference(vm->mem.slots), gpa >> PAGE_SHIFT);
 	if (slot && !(write && (slot->flags & KVM_MEM_READONLY))) {
 		off = gpa - (slot->gfn << PAGE_SHIFT);
 		*bytes = min_t(u64, *bytes, (slot->npages << PAGE_SHIFT) - off);
@@ -73,7 +55,7 @@ void lm_outside_mark(struct lm_vm *vm, u64 gpa, u32 bytes)
 	last = (gpa + bytes - 1) >> PAGE_SHIFT;
 	rcu_read_lock();
 	for (; gfn <= last; gfn++) {
-		slot = lm_slot_lookup(rcu_dereference(vm->mem.slots), gfn);
+		slot = lm_slot_search(rcu_dereference(vm->mem.slots), gfn);
 		if (slot)
 			lm_slot_mark(slot, gfn);
 	}

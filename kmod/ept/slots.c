@@ -32,28 +32,25 @@ MODULE_PARM_DESC(no_large_pages, "map guest memory in 4K pages alone (debug)");
 
 /**
  * lm_slot_search - find a slot by guest frame
- * @vcpu: in its section
- * @slots: the slots
+ * @slots: the slots, or NULL
  * @gfn: guest frame
  *
- * Return: the slot, remembered for next time, or NULL
+ * Return: the slot or NULL
  */
-struct lm_slot *lm_slot_search(struct lm_vcpu *vcpu, struct lm_slots *slots, u64 gfn)
+struct lm_slot *lm_slot_search(struct lm_slots *slots, u64 gfn)
 {
-	u32 lo = 0, hi = slots->nr;
+	u32 lo = 0, hi = slots ? slots->nr : 0;
 
 	while (lo < hi) {
 		u32 mid = (lo + hi) / 2;
 		struct lm_slot *slot = &slots->slot[mid];
 
-		if (gfn < slot->gfn) {
+		if (gfn < slot->gfn)
 			hi = mid;
-		} else if (gfn - slot->gfn >= slot->npages) {
+		else if (gfn - slot->gfn >= slot->npages)
 			lo = mid + 1;
-		} else {
-			vcpu->mem.last = mid;
+		else
 			return slot;
-		}
 	}
 	return NULL;
 }

@@ -111,7 +111,7 @@ struct lm_host_page {
 };
 
 /* ---- slots.c ---- */
-struct lm_slot *lm_slot_search(struct lm_vcpu *vcpu, struct lm_slots *slots, u64 gfn);
+struct lm_slot *lm_slot_search(struct lm_slots *slots, u64 gfn);
 struct lm_slot *lm_slot_by_id(struct lm_slots *slots, u32 id);
 struct lm_slots *lm_slots_get(struct lm_slots __rcu **from);
 void lm_slots_put(struct lm_slots *slots);
@@ -123,10 +123,14 @@ static __always_inline struct lm_slot *
 lm_slot_find(struct lm_vcpu *vcpu, struct lm_slots *slots, u64 gfn)
 {
 	u32 i = vcpu->mem.last;
+	struct lm_slot *slot;
 
 	if (likely(i < slots->nr && gfn - slots->slot[i].gfn < slots->slot[i].npages))
 		return &slots->slot[i];
-	return lm_slot_search(vcpu, slots, gfn);
+	slot = lm_slot_search(slots, gfn);
+	if (slot)
+		vcpu->mem.last = slot - slots->slot;
+	return slot;
 }
 
 static inline struct lm_slots *lm_slots_section(struct lm_vcpu *vcpu)

@@ -143,16 +143,21 @@ void lm_svm_get(struct lm_vcpu *vcpu, u32 groups)
 		svm_get_some(vcpu, groups);
 }
 
+/* Bits that the CPU has otherwise than the guest believes: its reads exit while there are any. */
+static void svm_hide(struct lm_vcpu *vcpu, u64 *was, u64 hidden)
+{
+	if (hidden == *was)
+		return;
+	*was = hidden;
+	lm_svm_update(vcpu);
+}
+
 static void svm_put_cr0(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
-	u64 hidden = vcpu->st.cr0 & CR0_HIDDEN;
 
 	hw->vmcb->s.cr0 = vcpu->st.cr0 & ~CR0_HIDDEN;
-	if (hidden == hw->cr0_hidden)
-		return;
-	hw->cr0_hidden = hidden;
-	lm_svm_update(vcpu);
+	svm_hide(vcpu, &hw->cr0_hidden, vcpu->st.cr0 & CR0_HIDDEN);
 }
 
 static void svm_put_cr4(struct lm_vcpu *vcpu)
@@ -161,10 +166,7 @@ static void svm_put_cr4(struct lm_vcpu *vcpu)
 	u64 hidden = native_read_cr4() & ~vcpu->st.cr4 & X86_CR4_MCE;
 
 	hw->vmcb->s.cr4 = vcpu->st.cr4 | hidden;
-	if (hidden == hw->cr4_hidden)
-		return;
-	hw->cr4_hidden = hidden;
-	lm_svm_update(vcpu);
+	svm_hide(vcpu, &hw->cr4_hidden, hidden);
 }
 
 /* What VMLOAD takes: into the VMCB, and from there into the CPU if the section is loaded. */
