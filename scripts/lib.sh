@@ -7,6 +7,11 @@ top=${top:-$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)}
 cache=${LAMINA_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/lamina}
 name=${0##*/}
 
+# Without what a kernel tests of itself a boot has a third of the instructions: for the
+# emulated Intel CPU, which is slow, and for guests there.
+quick_boot='cryptomgr.notests initcall_blacklist=load_system_certificate_list,init_kprobe_trace'
+quick_boot="$quick_boot rodata=off nowatchdog"
+
 say() {
 	printf '%s: %s\n' "$name" "$*" >&2
 }

@@ -2,7 +2,7 @@
 # Helpers for test scripts, sourced as ". tests/lib.sh" both on the build machine
 # and in an emulated host. Each test prints one line: "ok NAME",
 # "not ok NAME - WHY" or "skip NAME - WHY"; scripts/check counts them.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 
 ok() {
 	echo "ok $1"
@@ -71,13 +71,27 @@ exits() {
 
 # wait_for SECONDS COMMAND...: try COMMAND until it succeeds
 wait_for() {
-	tries=$(($1 * 10))
+	tries=$(($1 * 10 / tick))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		tries=$((tries - 1))
 		[ "$tries" -gt 0 ] || return 1
-		sleep 0.1
+		sleep 0.$tick
 	done
+}
+
+# What differs between the vendors' hosts: KVM's module, what it virtualises with, and
+# after how many tenths of a second to look again at what is waited for (in Bochs to
+# look takes half of one).
+case ${LAMINA_HOST:-} in
+intel) kvm=kvm_intel extensions=VMX tick=5 ;;
+*) kvm=kvm_amd extensions=SVM tick=1 ;;
+esac
+
+# brief: is this a run of minutes on the emulated Intel CPU, which is slow? (Not make
+# check-long.)
+brief() {
+	[ "$LAMINA_HOST" = intel ] && [ -z "${LONG:-}" ]
 }
 
 # lets_xsetbv_through: is this emulator QEMU before 9? There a guest's XSETBV changes

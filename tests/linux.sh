@@ -10,11 +10,24 @@ COMPLAINTS="$COMPLAINTS|[Ss]tall|soft lockup|unstable|failed to|IO-APIC.*bug"
 work=/tmp/linux-guests
 mkdir -p "$work"
 
+# What the host leaves out of its boot because it is slow ($quick_boot in scripts/lib.sh),
+# guests leave out as well.
+quick=$(tr ' ' '\n' </proc/cmdline |
+	grep -E '^(cryptomgr|initcall_blacklist|rodata|nowatchdog)' | tr '\n' ' ')
+
+# How many CPUs a guest gets. In Bochs a guest with two on one of the host's may hang at boot
+# (docs/vmx-features.md).
+smp=2
+[ "$LAMINA_HOST" != intel ] || smp=1
+
+# Linux prefers a TSC that is promised to be constant, which only Bochs promises.
+clock=kvm-clock
+! grep -qw nonstop_tsc /proc/cpuinfo || clock=tsc
+
 # initrd NAME [FILE]...: make an initrd whose /job is this function's standard
 # input, with the files beside it; its path is left in $initrd. A guest that was
 # given lm.run=sh+/job runs it. In it,
-# "complaints" prints the lines of the kernel log that no sound machine has. (An
-# emulated host's CPU does not promise a constant TSC, so Linux trusts kvm-clock.)
+# "complaints" prints the lines of the kernel log that no sound machine has.
 initrd() {
 	initrd=$work/$1.cpio
 	shift
@@ -40,7 +53,7 @@ guest() {
 	status=0
 	timeout "$PATIENCE" lamina run --kernel "${kernel:-/guest/vmlinux}" \
 		--initrd "${initrd:-/guest/initrd}" \
-		--append "console=ttyS0 quiet ${words:-lm.run=sh+/job}" "$@" \
+		--append "console=ttyS0 quiet $quick${words:-lm.run=sh+/job}" "$@" \
 		</dev/null >"$work/out" 2>&1 || status=$?
 	text=$(tr -d '\r' <"$work/out")
 }
@@ -57,7 +70,7 @@ start() {
 	eval "${id}_holder=$!"
 	lamina run --name "$id" --kernel "${kernel:-/guest/vmlinux}" \
 		--initrd "${initrd:-/guest/initrd}" \
-		--append "console=ttyS0 quiet ${words:-lm.run=sh+/job}" "$@" \
+		--append "console=ttyS0 quiet $quick${words:-lm.run=sh+/job}" "$@" \
 		<"$work/$id.in" >"$work/$id.out" 2>&1 &
 	eval "${id}_pid=$!"
 }

@@ -47,11 +47,9 @@ truncate -s %$((16 * 63 * 512)) "$machine/disk"
 # another rate.
 ips=50000000
 # reboot=t: only a triple fault ends Bochs. idle=halt: with two CPUs, a write to what
-# MWAIT watches does not always wake it. Nothing is measured or tested by what the
-# other words switch off, except for rodata=off, which some tests take back.
-cmdline="nokaslr reboot=t idle=halt tsc_early_khz=$((ips / 1000)) nowatchdog \
-rodata=off cryptomgr.notests initcall_blacklist=load_system_certificate_list,init_kprobe_trace \
-$cmdline"
+# MWAIT watches does not always wake it. Nothing is measured or tested by what
+# $quick_boot switches off.
+cmdline="nokaslr reboot=t idle=halt tsc_early_khz=$((ips / 1000)) $quick_boot $cmdline"
 {
 	cc -c -o "$machine/boot.o" -DIMAGE="$base" -DSECTORS="$sectors" -DENTRY="$entry" \
 		-DINITRD="$end" -DINITRD_SIZE="$(stat -c %s "$adds/initrd")" \

@@ -22,7 +22,7 @@ case $(uname -r) in
 esac
 modes='plain pageout dontneed ksm mprotect mremap compact'
 # The emulated Intel CPU is slow.
-if [ "$LAMINA_HOST" = intel ] && [ -z "${LONG:-}" ]; then
+if brief; then
 	modes='plain pageout mprotect'
 	set -- --size 8 --seconds 2
 fi

@@ -3,6 +3,7 @@
 # What a user does wrong, or the host does not allow: one clear line, and a status.
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
+# on: amd intel
 # timeout: 300
 
 . tests/lib.sh
@@ -83,10 +84,10 @@ like 'another user: what to do' "$output" '^lamina: no permission .*group'
 is 'another user: one line' "$(echo "$output" | wc -l)" 1
 
 # KVM has the CPU.
-if modprobe kvm_amd; then
+if modprobe "$kvm"; then
 	refuses 1 'KVM is loaded' 'another hypervisor' --kernel $image
-	like 'the kernel log says which' "$(dmesg | tail -n 5)" 'lamina: .*kvm_amd is loaded'
-	rmmod kvm_amd kvm
+	like 'the kernel log says which' "$(dmesg | tail -n 5)" "lamina: .*$kvm is loaded and owns $extensions"
+	rmmod "$kvm" kvm
 else
 	not_ok 'KVM cannot be loaded' "$(dmesg | tail -n 3)"
 fi

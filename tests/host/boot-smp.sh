@@ -45,7 +45,7 @@ END
 # sound NAME CPUS: the guest that has just ended did all it should
 sound() {
 	if [ "$status" -eq 0 ] &&
-	   [ "$(lines "$text" "^guest: up cpus=$2 mem=[0-9]+kB clocksource=kvm-clock")" -eq 1 ] &&
+	   [ "$(lines "$text" "^guest: up cpus=$2 mem=[0-9]+kB clocksource=$clock")" -eq 1 ] &&
 	   [ "$(lines "$text" '^job: complaints $')" -eq 1 ] &&
 	   [ "$(lines "$text" "^job: online 0-$(($2 - 1))\$")" -eq 1 ] &&
 	   [ "$(lines "$text" "^job: done $(($2 * 2)) of $(($2 * 2))\$")" -eq 1 ] &&

@@ -4,8 +4,7 @@
 # block devices, through the page cache and around it.
 # host: --smp 2 --mem 1G
 # add: tests/api/build/lmapi
-# on: amd debug
-# long: intel
+# on: amd debug intel
 # timeout: 400
 
 . tests/lib.sh
@@ -43,6 +42,7 @@ else
 fi
 
 rounds=500
+! brief || rounds=100
 [ -z "${LONG:-}" ] || rounds=1000000
 tests/api/build/lmapi "$@" --blk --fuzz $rounds || :
 

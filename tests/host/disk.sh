@@ -42,12 +42,12 @@ echo "job: tail $(tail -c 33554432 /dev/vda | tr -d '\0' | wc -c)"
 dd if=/dev/vda of=/dev/null bs=4k count=2048 iflag=direct 2>/dev/null && echo 'job: direct'
 echo "job: complaints $(complaints | head -n 3)"
 END
-guest --mem 256M --cpus 2 --disk /tmp/a,serial=lamina-1 --disk /tmp/b,ro
+guest --mem 256M --cpus "$smp" --disk /tmp/a,serial=lamina-1 --disk /tmp/b,ro
 is 'status' "$status" 0
 like 'capacities' "$text" '^job: sizes 131072 32768$'
 like 'serial number' "$text" '^job: serial lamina-1$'
 like 'read-only' "$text" '^job: ro 0 1$'
-like 'a queue for each CPU' "$text" '^job: queues 2$'
+like 'a queue for each CPU' "$text" "^job: queues $smp\$"
 like 'the driver flushes' "$text" '^job: cache write back$'
 like 'an interrupt for each queue' "$text" '^job: msi [1-9][0-9]*$'
 like 'what is in the image is read' "$text" "^job: b $(sum </tmp/b)\$"

@@ -12,7 +12,7 @@
 . tests/linux.sh
 
 worker 48
-start busy --mem 192M --cpus 2
+start busy --mem 192M --cpus "$smp"
 # shellcheck disable=SC2154 # busy_pid: start
 if ! running busy '^work: begun'; then
 	drop busy
@@ -78,17 +78,17 @@ for round in 1 2 3; do
 	works busy "after the freezer ($round)"
 done
 
-exits 1 'KVM is refused while a guest runs' modprobe kvm_amd
+exits 1 'KVM is refused while a guest runs' modprobe "$kvm"
 like 'the kernel log says why' "$(dmesg | tail -n 20)" \
-	"lamina: kvm_amd refused: Lamina's guests are running"
+	"lamina: $kvm refused: Lamina's guests are running"
 works busy 'after KVM was refused'
 retire busy 'the guest'
 
-passes 'KVM may come afterwards' modprobe kvm_amd
+passes 'KVM may come afterwards' modprobe "$kvm"
 guest --mem 192M
 is 'Lamina is refused beside KVM' "$status" 1
 like 'the tool says why' "$text" '^lamina: .*another hypervisor'
 like 'the kernel log says what to do' "$(dmesg | tail -n 5)" \
-	'lamina: kvm_amd is loaded and owns SVM: unload it \(lamina load --replace-kvm'
-rmmod kvm_amd kvm
+	"lamina: $kvm is loaded and owns $extensions: unload it \\(lamina load --replace-kvm"
+rmmod "$kvm" kvm
 is 'nothing is left' "$(refs) $(ls /sys/kernel/debug/lamina)" '0 '

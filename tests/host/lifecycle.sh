@@ -11,6 +11,7 @@
 . tests/linux.sh
 
 loads=100 kills=100
+! brief || loads=10 kills=10
 
 lmtest=tests/guest/build/lmtest
 says_hello() {
@@ -66,7 +67,7 @@ grown 'loading leaves no memory behind' "$before" "$(kernel_memory)" 4096
 
 # In use.
 words='lm.run=read+-r+x'
-start held --mem 128M --cpus 2
+start held --mem 128M --cpus "$smp"
 if running held '^guest: up'; then
 	refused=0
 	for n in 1 2 3; do
@@ -90,7 +91,7 @@ fi
 # not count comes first.
 round() {
 	lamina run --kernel /guest/vmlinux --initrd /guest/initrd --mem 96M \
-		--cpus $(($1 % 3 + 1)) --append "console=ttyS0 quiet lm.run=true" \
+		--cpus $(($1 % 3 + 1)) --append "console=ttyS0 quiet ${quick}lm.run=true" \
 		</dev/null >/dev/null 2>&1 &
 	pid=$!
 	usleep $(($(od -An -N2 -tu2 /dev/urandom) * 80))

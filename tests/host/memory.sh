@@ -33,7 +33,7 @@ number() {
 begin() {
 	echo $$ >$group/cgroup.procs
 	worker 96
-	start busy --mem 224M --cpus 2
+	start busy --mem 224M --cpus "$smp"
 	for pid in $$ "${busy_holder:?}"; do
 		echo "$pid" >/sys/fs/cgroup/cgroup.procs
 	done

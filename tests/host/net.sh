@@ -88,7 +88,7 @@ echo "job: host \$(/lmvsock 2 8 hello)"
 read -r line
 echo "job: carrier \$(cat /sys/class/net/eth0/carrier)"
 END
-start one --mem 192M --cpus 2 --net tap=lmtap1,bridge=lmbr,mac=52:54:00:12:34:56 --vsock 77
+start one --mem 192M --cpus "$smp" --net tap=lmtap1,bridge=lmbr,mac=52:54:00:12:34:56 --vsock 77
 initrd two <<END
 $(card 10.9.0.3)
 ping -c 3 -w 60 10.9.0.1 >/dev/null && echo 'job: host answers'

@@ -13,7 +13,7 @@
 
 [ -e /guest/vmlinux ] || kernel=/guest/vmlinuz
 worker 32
-start busy --mem 160M --cpus 2
+start busy --mem 160M --cpus "$smp"
 if running busy '^work: begun' && works busy 'a guest works'; then
 	echo c >/proc/sysrq-trigger
 fi

@@ -20,7 +20,7 @@ set --
 tests/guest/build/lmtest "$@" --timeout 60 'kvmclock*' 'tsc*' || :
 
 worker 16
-start busy --mem 160M --cpus 2
+start busy --mem 160M --cpus "$smp"
 # shellcheck disable=SC2154 # busy_pid: start
 if running busy '^work: begun' && works busy 'the guest works'; then
 	like "the guest's clock" "$(cat "$work/busy.out")" '^guest: up cpus=2 .*clocksource=kvm-clock'

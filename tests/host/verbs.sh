@@ -69,15 +69,15 @@ sleep 1
 
 # Two guests.
 # shellcheck disable=SC2086 # options
-passes 'run --detach' lamina run --detach --name one $options --append 'console=ttyS0 quiet lm.run=sh+/job'
+passes 'run --detach' lamina run --detach --name one $options --append "console=ttyS0 quiet ${quick}lm.run=sh+/job"
 # shellcheck disable=SC2086
-passes 'create' lamina create two $options --cpus 2 --append 'console=ttyS0 quiet lm.run=sh+/job'
+passes 'create' lamina create two $options --cpus "$smp" --append "console=ttyS0 quiet ${quick}lm.run=sh+/job"
 text=$(lamina list)
 diag "$text"
 like 'list: the first' "$text" '^one +running +1 +128M +[0-9:]+ +[0-9]+ root$'
-like 'list: the second waits' "$text" '^two +created +2 +128M +0:00:00 '
+like 'list: the second waits' "$text" "^two +created +$smp +128M +0:00:00 "
 is 'show: state' "$(field two state)" created
-is 'show: CPUs' "$(field two vcpus)" 2
+is 'show: CPUs' "$(field two vcpus)" "$smp"
 is 'a guest that waits has no exits' "$(field two exits)" 0
 like 'show: JSON' "$(lamina show two --json)" '"state": *"created"'
 like 'list: JSON' "$(lamina list --json)" '"name": *"one"'
