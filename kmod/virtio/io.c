@@ -297,8 +297,8 @@ static void lm_blk_rw(struct lm_blk_req *req, bool nowait)
 	iov_iter_advance(&iter, req->done);
 	/* File systems go on with the iocb after they have queued it, as aio lets them. */
 	atomic_set(&req->refs, 2);
-	ret = out ? blk->file->f_op->write_iter(iocb, &iter) :
-		    blk->file->f_op->read_iter(iocb, &iter);
+	ret = out ? vfs_iocb_iter_write(blk->file, iocb, &iter) :
+		    vfs_iocb_iter_read(blk->file, iocb, &iter);
 	if (ret == -EIOCBQUEUED)
 		lm_blk_rw_put(req);
 	else
@@ -325,7 +325,7 @@ static int lm_blk_zero_range(struct lm_blk *blk, u64 pos, u64 bytes)
 		iocb.ki_flags |= IOCB_WRITE;
 		iov_iter_bvec(&iter, WRITE, bv, ARRAY_SIZE(bv), n);
 		file_start_write(blk->file);
-		ret = blk->file->f_op->write_iter(&iocb, &iter);
+		ret = vfs_iocb_iter_write(blk->file, &iocb, &iter);
 		file_end_write(blk->file);
 		if (ret <= 0)
 			return ret ? ret : -EIO;

@@ -65,4 +65,7 @@ void blk_closed(void);
 void blk_killed(void);
 void blk_forked(void);
 
+/* blk_limits.c */
+void blk_watched(void);
+
 #endif
