@@ -45,18 +45,20 @@ static unsigned long lm_outside_hva(struct lm_vm *vm, u64 gpa, bool write, u32 *
  */
 void lm_outside_mark(struct lm_vm *vm, u64 gpa, u32 bytes)
 {
+	struct lm_slots *slots;
 	const struct lm_slot *slot;
-	u64 gfn, last;
+	u64 gfn, last, end;
 
 	if (!bytes)
 		return;
 	smp_mb();	/* the write before the look at the slots */
-	gfn = gpa >> PAGE_SHIFT;
 	last = (gpa + bytes - 1) >> PAGE_SHIFT;
 	rcu_read_lock();
-	for (; gfn <= last; gfn++) {
-		slot = lm_slot_search(rcu_dereference(vm->mem.slots), gfn);
-		if (slot)
+	slots = rcu_dereference(vm->mem.slots);
+	for (gfn = gpa >> PAGE_SHIFT; gfn <= last; gfn = end + 1) {
+		slot = lm_slot_search(slots, gfn);
+		end = slot ? min(last, slot->gfn + slot->npages - 1) : gfn;
+		for (; slot && slot->dirty && gfn <= end; gfn++)
 			lm_slot_mark(slot, gfn);
 	}
 	rcu_read_unlock();

@@ -11,6 +11,7 @@
 #include <linux/cred.h>
 #include <linux/falloc.h>
 #include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -19,6 +20,9 @@
 #include "blk.h"
 
 #define LM_SECTOR_SHIFT	9
+
+/* How many pages are let go of in an interrupt: 1 MiB of data. */
+#define LM_BLK_LIGHT_PAGES	256
 
 /* One line in the log for each kind of trouble and device. */
 static bool lm_blk_first(struct lm_blk *blk, enum lm_blk_warned what)
@@ -113,7 +117,7 @@ static void lm_blk_free(struct lm_blk_req *req)
 	rcu_read_unlock();
 }
 
-/* Pages whose file wrote them back meanwhile must be marked again, which may sleep. */
+/* Here one may sleep, and nobody waits for long. */
 static void lm_blk_free_work(struct work_struct *work)
 {
 	struct lm_blk_req *req = container_of(work, struct lm_blk_req, work);
@@ -123,12 +127,23 @@ static void lm_blk_free_work(struct work_struct *work)
 	lm_blk_free(req);
 }
 
+/*
+ * Can it be freed at once, in an interrupt if need be?  Pages whose file wrote them
+ * back meanwhile must be marked again, and memory from vmalloc be unmapped: both may
+ * sleep.  Many pages take long.
+ */
+static bool lm_blk_is_light(const struct lm_blk_req *req)
+{
+	if (req->nr_bv > LM_BLK_LIGHT_PAGES || is_vmalloc_addr(req))
+		return false;
+	if (req->type == VIRTIO_BLK_T_IN && !lm_outside_still_dirty(req->bv, req->nr_bv))
+		return false;
+	return lm_outside_still_dirty(&req->status, 1);
+}
+
 static void lm_blk_unpin(struct lm_blk_req *req)
 {
-	bool in = req->type == VIRTIO_BLK_T_IN;
-
-	if ((in && !lm_outside_still_dirty(req->bv, req->nr_bv)) ||
-	    !lm_outside_still_dirty(&req->status, 1)) {
+	if (!lm_blk_is_light(req)) {
 		INIT_WORK(&req->work, lm_blk_free_work);
 		queue_work(req->q->blk->wq, &req->work);
 		return;

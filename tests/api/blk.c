@@ -761,6 +761,6 @@ const struct test blk_tests[] = {
 	{ "blk-msi", blk_msi }, { "blk-dirty", blk_dirty }, { "blk-hostile", blk_hostile },
 	{ "blk-fuzz", blk_fuzz }, { "blk-stop", blk_stop }, { "blk-closed", blk_closed },
 	{ "blk-killed", blk_killed }, { "blk-forked", blk_forked },
-	{ "blk-watched", blk_watched },
+	{ "blk-watched", blk_watched }, { "blk-dirty-slots", blk_dirty_slots },
 	{ NULL, NULL },
 };

@@ -67,5 +67,6 @@ void blk_forked(void);
 
 /* blk_limits.c */
 void blk_watched(void);
+void blk_dirty_slots(void);
 
 #endif
