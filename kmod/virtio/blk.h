@@ -53,6 +53,8 @@ struct lm_blk {
 	struct eventfd_ctx *event;	/* event_lock */
 	struct workqueue_struct *wq;
 	wait_queue_head_t idle;
+	atomic_t pages;			/* of guest memory that requests hold */
+	unsigned long starved;		/* queues with a request that waits for some of them */
 	struct dentry *debugfs;
 	struct lm_blk_queue queue[LAMINA_BLK_QUEUES];
 };
@@ -65,6 +67,7 @@ struct lm_blk {
  * @work: carried out by a worker, or only freed by one
  * @q: its queue
  * @pos: of the first byte in the file
+ * @charged: what it holds of lm_blk.pages
  * @bytes: of data
  * @done: of these, completed
  * @head: for lm_ring_push()
@@ -83,6 +86,7 @@ struct lm_blk_req {
 	struct work_struct work;
 	struct lm_blk_queue *q;
 	u64 pos;
+	u32 charged;
 	u32 bytes, done;
 	u16 head;
 	u16 nr_range;
@@ -95,6 +99,15 @@ struct lm_blk_req {
 	struct lm_vseg *seg;
 	struct virtio_blk_discard_write_zeroes range[];	/* or bv[] and seg[] */
 };
+
+/*
+ * How many pages of guest memory the requests of a disk hold.  When as many are held,
+ * what comes next stays in the ring until some are given back.  These are 64 MiB, four
+ * requests of the largest size, which keeps any host's disk busy.  And one page may be
+ * named in all of them, in all disks of a VM: this times LAMINA_BLK_DEVICES stays below
+ * what a page's count can bear (2^31, and 1,024 for each time it is pinned).
+ */
+#define LM_BLK_PAGES	16384
 
 /* What has been said in the log. */
 enum lm_blk_warned {

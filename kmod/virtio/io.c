@@ -30,6 +30,45 @@ static bool lm_blk_first(struct lm_blk *blk, enum lm_blk_warned what)
 	return !test_and_set_bit(what, &blk->warned);
 }
 
+/* ---- how much of guest memory ---- */
+
+/* One more may go beyond the limit, so that a large request need not wait for more than a small one. */
+static bool lm_blk_try_charge(struct lm_blk *blk, u32 pages)
+{
+	int held = atomic_read(&blk->pages);
+
+	do {
+		if (held >= LM_BLK_PAGES)
+			return false;
+	} while (!atomic_try_cmpxchg(&blk->pages, &held, held + pages));
+	return true;
+}
+
+/* False: lm_blk_uncharge() will have the queue looked at again. */
+static bool lm_blk_charge(struct lm_blk_queue *q, u32 pages)
+{
+	struct lm_blk *blk = q->blk;
+
+	if (lm_blk_try_charge(blk, pages))
+		return true;
+	set_bit(q - blk->queue, &blk->starved);
+	smp_mb__after_atomic();	/* the wish before the last look; lm_blk_uncharge() does it the other way */
+	return lm_blk_try_charge(blk, pages);
+}
+
+/* Any context. */
+static void lm_blk_uncharge(struct lm_blk *blk, u32 pages)
+{
+	unsigned long starved;
+	unsigned int i;
+
+	if (atomic_sub_return(pages, &blk->pages) >= LM_BLK_PAGES || !READ_ONCE(blk->starved))
+		return;
+	starved = xchg(&blk->starved, 0);
+	for_each_set_bit(i, &starved, LAMINA_BLK_QUEUES)
+		queue_work(blk->wq, &blk->queue[i].work);
+}
+
 /* ---- giving back ---- */
 
 static void lm_blk_count(struct lamina_blk_stats *s, u32 type, u8 status, u32 bytes)
@@ -104,12 +143,21 @@ static void lm_blk_answer(struct lm_blk_queue *q, u64 status_at, u32 type, u8 st
 	spin_unlock_irq(&q->ring.lock);
 }
 
+static void lm_blk_req_free(struct lm_blk_req *req)
+{
+	struct lm_blk *blk = req->q->blk;
+	u32 pages = req->charged;
+
+	kvfree(req);
+	lm_blk_uncharge(blk, pages);
+}
+
 static void lm_blk_free(struct lm_blk_req *req)
 {
 	struct lm_blk_queue *q = req->q;
 	struct lm_blk *blk = q->blk;
 
-	kvfree(req);
+	lm_blk_req_free(req);
 	/* The device may go as soon as inflight is 0; its end waits for RCU. */
 	rcu_read_lock();
 	if (atomic_dec_and_test(&q->inflight))
@@ -440,27 +488,44 @@ static u32 lm_blk_pages(const struct lm_vseg *seg, u32 nr)
 	return pages;
 }
 
-/* A request with room for what it needs, its status byte pinned. */
+/*
+ * A request for @pages of data with @room behind it, its status byte pinned.
+ * -EDQUOT: the disk holds as much as it may, and will come back to the queue.
+ */
 static struct lm_blk_req *lm_blk_req_alloc(struct lm_blk_queue *q, u32 type, u64 status_at,
-					   size_t room)
+					   u32 pages, size_t room)
 {
-	struct lm_blk_req *req = kvmalloc(sizeof(*req) + room, GFP_KERNEL_ACCOUNT);
+	u32 charged = pages + 1;
+	struct lm_blk_req *req;
 	int r;
 
-	if (!req)
+	if (!lm_blk_charge(q, charged))
+		return ERR_PTR(-EDQUOT);
+	req = kvmalloc(sizeof(*req) + room, GFP_KERNEL_ACCOUNT);
+	if (!req) {
+		lm_blk_uncharge(q->blk, charged);
 		return ERR_PTR(-ENOMEM);
+	}
 	memset(req, 0, sizeof(*req));
 	req->q = q;
+	req->charged = charged;
 	req->type = type;
 	req->head = q->chain.head;
 	req->status_at = status_at;
 	INIT_WORK(&req->work, lm_blk_work);
 	r = lm_outside_pin(q->blk->vm, status_at, 1, true, &req->status);
 	if (r < 0) {
-		kvfree(req);
+		lm_blk_req_free(req);
 		return ERR_PTR(r);
 	}
 	return req;
+}
+
+/* A request that was not started. */
+static void lm_blk_req_drop(struct lm_blk_req *req)
+{
+	lm_outside_unpin(&req->status, 1, false);
+	lm_blk_req_free(req);
 }
 
 /* From here on lm_blk_end() must be reached. */
@@ -509,7 +574,7 @@ static int lm_blk_begin_rw(struct lm_blk_queue *q, u32 type, u64 sector, u64 sta
 	if (sector > blk->capacity || bytes >> LM_SECTOR_SHIFT > blk->capacity - sector)
 		return VIRTIO_BLK_S_IOERR;
 	pages = lm_blk_pages(seg, nr);
-	req = lm_blk_req_alloc(q, type, status_at,
+	req = lm_blk_req_alloc(q, type, status_at, pages,
 			       pages * sizeof(struct bio_vec) + nr * sizeof(*seg));
 	if (IS_ERR(req))
 		return PTR_ERR(req) == -ENOMEM ? VIRTIO_BLK_S_IOERR : PTR_ERR(req);
@@ -519,8 +584,7 @@ static int lm_blk_begin_rw(struct lm_blk_queue *q, u32 type, u64 sector, u64 sta
 	req->bytes = bytes;
 	err = lm_blk_req_pin(req, seg, nr);
 	if (err) {
-		lm_outside_unpin(&req->status, 1, false);
-		kvfree(req);
+		lm_blk_req_drop(req);
 		return VIRTIO_BLK_S_IOERR;
 	}
 	if (in) {
@@ -550,13 +614,12 @@ static int lm_blk_begin_other(struct lm_blk_queue *q, u32 type, u64 status_at)
 		    blk->rdonly)
 			return VIRTIO_BLK_S_IOERR;
 	}
-	req = lm_blk_req_alloc(q, type, status_at, nr * sizeof(req->range[0]));
+	req = lm_blk_req_alloc(q, type, status_at, 0, nr * sizeof(req->range[0]));
 	if (IS_ERR(req))
 		return PTR_ERR(req) == -ENOMEM ? VIRTIO_BLK_S_IOERR : PTR_ERR(req);
 	req->nr_range = nr;
 	if (lm_chain_pull(blk->vm, c, req->range, nr * sizeof(req->range[0]))) {
-		lm_outside_unpin(&req->status, 1, false);
-		kvfree(req);
+		lm_blk_req_drop(req);
 		return VIRTIO_BLK_S_IOERR;
 	}
 	lm_blk_req_start(req);
@@ -630,6 +693,10 @@ static int lm_blk_take_some(struct lm_blk_queue *q)
 			r = lm_ring_rearm(&q->ring);
 		else if (r > 0)
 			r = lm_blk_begin(q) ?: 1;
+		if (r == -EDQUOT) {
+			lm_ring_undo(&q->ring);
+			return 0;
+		}
 		if (r <= 0)
 			return r;
 		if (READ_ONCE(q->blk->broken) || fatal_signal_pending(current))

@@ -274,6 +274,15 @@ int lm_ring_next(struct lm_ring *r, struct lm_chain *c)
 }
 
 /**
+ * lm_ring_undo - what lm_ring_next() took was not begun: it comes next again
+ * @r: the ring, still between lm_ring_get() and lm_ring_put()
+ */
+void lm_ring_undo(struct lm_ring *r)
+{
+	r->last_avail--;
+}
+
+/**
  * lm_ring_rearm - ask for a doorbell with the next request
  * @r: the ring, between lm_ring_get() and lm_ring_put()
  *

@@ -70,6 +70,7 @@ bool lm_ring_put(struct lm_ring *r);
 bool lm_ring_full(struct lm_ring *r);
 void lm_ring_unpin(struct lm_ring *r);
 int lm_ring_next(struct lm_ring *r, struct lm_chain *c);
+void lm_ring_undo(struct lm_ring *r);
 int lm_ring_rearm(struct lm_ring *r);
 bool lm_ring_push(struct lm_ring *r, u16 head, u32 len);
 

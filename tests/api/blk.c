@@ -762,5 +762,6 @@ const struct test blk_tests[] = {
 	{ "blk-fuzz", blk_fuzz }, { "blk-stop", blk_stop }, { "blk-closed", blk_closed },
 	{ "blk-killed", blk_killed }, { "blk-forked", blk_forked },
 	{ "blk-watched", blk_watched }, { "blk-dirty-slots", blk_dirty_slots },
+	{ "blk-budget", blk_budget },
 	{ NULL, NULL },
 };

@@ -68,5 +68,6 @@ void blk_forked(void);
 /* blk_limits.c */
 void blk_watched(void);
 void blk_dirty_slots(void);
+void blk_budget(void);
 
 #endif

@@ -2,6 +2,7 @@
 /* The disk in the module: what it asks of the host, and how much of it at most. */
 #define _GNU_SOURCE
 #include "blk.h"
+#include <linux/fs.h>
 #include <sys/inotify.h>
 
 /* Somebody who watches the image sees what the guest does, as with any other access. */
@@ -50,4 +51,117 @@ void blk_dirty_slots(void)
 		IS(LOG(low, half - 4096 * (5 - i)), i >= 3);
 		IS(LOG(high, 4096 * i), i < 3);
 	}
+}
+
+/* How many pages the kernel holds for devices, all of them. */
+static long pinned(void)
+{
+	long n, acquired = 0, released = 0;
+	char line[128];
+	FILE *f;
+
+	/* The counters are each CPU's; this brings them together. */
+	f = fopen("/proc/sys/vm/stat_refresh", "r");
+	if (f) {
+		n = fread(line, 1, 1, f);
+		fclose(f);
+	}
+	f = fopen("/proc/vmstat", "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "nr_foll_pin_acquired %ld", &n) == 1)
+			acquired = n;
+		if (sscanf(line, "nr_foll_pin_released %ld", &n) == 1)
+			released = n;
+	}
+	if (f)
+		fclose(f);
+	return acquired - released;
+}
+
+#define PIECES	(NUM - 2)
+#define PIECE	((1u << 20) - DATA)
+#define IMAGE	(16u << 20)
+
+/* As many requests as there are descriptors, each for the same pages again and again. */
+static void offer_large(uint32_t type)
+{
+	struct vring_desc *t = (struct vring_desc *)(e.ram + TABLE);
+	uint16_t flags = VRING_DESC_F_NEXT | (type == VIRTIO_BLK_T_IN ? VRING_DESC_F_WRITE : 0);
+	int i;
+
+	header(HDR, type, 0);
+	t[0] = (struct vring_desc) { HDR, 16, VRING_DESC_F_NEXT, 1 };
+	for (i = 1; i <= PIECES; i++)
+		t[i] = (struct vring_desc) { DATA, PIECE, flags, i + 1 };
+	t[i] = (struct vring_desc) { STATUS, 1, VRING_DESC_F_WRITE, 0 };
+	for (i = 0; i < NUM; i++) {
+		put(i, TABLE, (PIECES + 2) * sizeof(*t), VRING_DESC_F_INDIRECT, 0);
+		offer(i);
+	}
+}
+
+static void all_complete(void)
+{
+	int i;
+
+	e.ram[STATUS] = 0xee;
+	for (i = 0; i < NUM; i++)
+		TRUE(complete());
+	IS(e.ram[STATUS], 0);
+	IS(state(), LAMINA_BLK_STATE_RUNNING);
+}
+
+static void thaw(int s)
+{
+	if (ioctl(d.file, FITHAW, 0) || s)
+		_exit(1);
+}
+
+/* A driver that asks for more than the device takes at a time: the rest waits in the ring, and is done. */
+void blk_budget(void)
+{
+	long before, now = 0, last = -1;
+	int i, file;
+
+	/* slower than they come: in workers */
+	OK(file = memfd_create("image", MFD_CLOEXEC));
+	OK(ftruncate(file, IMAGE));
+	setup(file, FEATURES | INDIRECT, 0);
+	offer_large(VIRTIO_BLK_T_OUT);
+	kick();
+	all_complete();
+	IS(stats().written_bytes, (uint64_t)NUM * PIECES * PIECE);
+	offer_large(VIRTIO_BLK_T_IN);
+	kick();
+	all_complete();
+	OK(close(d.fd));
+	/* on a file system that stands still */
+	for (i = 0; disks[i] && (disks[i][0] != '/' || !strncmp(disks[i], "/dev/", 5)); i++)
+		;
+	if (!disks[i])
+		skip("no --disk that is a file");
+	file = open_disk(disks[i]);
+	OK(ftruncate(file, IMAGE));
+	setup(file, FEATURES | INDIRECT, 0);
+	memset(e.ram + DATA, 1, PIECE);		/* pages of its own: the zero page is not counted */
+	before = pinned();
+	signal(SIGALRM, thaw);
+	OK(ioctl(file, FIFREEZE, 0));
+	offer_large(VIRTIO_BLK_T_OUT);
+	kick();
+	/* perhaps by a worker: until no more are taken */
+	for (i = 0; i < 100 && (now == 0 || now != last); i++) {
+		usleep(20000);
+		last = now;
+		now = pinned() - before;
+	}
+	TRUE(used()->idx == 0);
+	TRUE(now > 16384 / 2);
+	check_(now < 16384 + 8192, __FILE__, __LINE__, "pages held", now, 16384);
+	thaw(0);
+	all_complete();
+	OK(set_state(LAMINA_BLK_STATE_RESET));
+	now = pinned() - before;
+	IS(now, 0);
+	OK(ftruncate(file, 1 << 20));
 }

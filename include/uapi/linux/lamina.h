@@ -204,6 +204,7 @@ enum lamina_event {
 #define LAMINA_BLK_STATS	10	/* g   struct lamina_blk_stats */
 #define LAMINA_BLK_KICK		11	/* s   __u32: as if this queue's doorbell had been rung */
 
+#define LAMINA_BLK_DEVICES	64	/* of a VM at most */
 #define LAMINA_BLK_QUEUES	16	/* queues of a device at most */
 #define LAMINA_BLK_QUEUE_SIZE	1024	/* entries of a queue at most */
 #define LAMINA_BLK_MAX_BYTES	(16u << 20)	/* of data in one request */
