@@ -418,6 +418,7 @@ static u8 lm_blk_ranges(struct lm_blk_req *req)
 {
 	struct lm_blk *blk = req->q->blk;
 	bool discard = req->type == VIRTIO_BLK_T_DISCARD;
+	u32 max = discard ? LAMINA_BLK_MAX_DISCARD : LAMINA_BLK_MAX_ZEROES;
 	u64 pos, bytes;
 	u32 i, flags;
 	int err;
@@ -430,7 +431,7 @@ static u8 lm_blk_ranges(struct lm_blk_req *req)
 		flags = le32_to_cpu(req->range[i].flags);
 		if (flags & ~(discard ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
 			return VIRTIO_BLK_S_UNSUPP;
-		if (pos > blk->capacity || bytes > blk->capacity - pos)
+		if (bytes > max || pos > blk->capacity || bytes > blk->capacity - pos)
 			return VIRTIO_BLK_S_IOERR;
 		err = lm_blk_range(blk, req->type, pos << LM_SECTOR_SHIFT,
 				   bytes << LM_SECTOR_SHIFT, flags);

@@ -505,7 +505,7 @@ static void blk_commands(void)
 	ERR(set(LAMINA_BLK_KICK, &no_queue), EINVAL);
 }
 
-static int range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags)
+int range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags)
 {
 	struct virtio_blk_discard_write_zeroes r = { sector, sectors, flags };
 
@@ -762,6 +762,6 @@ const struct test blk_tests[] = {
 	{ "blk-fuzz", blk_fuzz }, { "blk-stop", blk_stop }, { "blk-closed", blk_closed },
 	{ "blk-killed", blk_killed }, { "blk-forked", blk_forked },
 	{ "blk-watched", blk_watched }, { "blk-dirty-slots", blk_dirty_slots },
-	{ "blk-budget", blk_budget },
+	{ "blk-budget", blk_budget }, { "blk-ranges", blk_ranges },
 	{ NULL, NULL },
 };

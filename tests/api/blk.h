@@ -56,6 +56,7 @@ void put(int i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
 bool complete(void);
 void header(uint64_t at, uint32_t type, uint64_t sector);
 int request(uint32_t type, uint64_t sector, uint64_t data, uint32_t bytes, bool in);
+int range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags);
 
 /* blk_bad.c */
 void blk_hostile(void);
@@ -69,5 +70,6 @@ void blk_forked(void);
 void blk_watched(void);
 void blk_dirty_slots(void);
 void blk_budget(void);
+void blk_ranges(void);
 
 #endif

@@ -165,3 +165,18 @@ void blk_budget(void)
 	IS(now, 0);
 	OK(ftruncate(file, 1 << 20));
 }
+
+/* No range is longer than the driver is told, so that none keeps a worker for long. */
+void blk_ranges(void)
+{
+	int file;
+
+	OK(file = memfd_create("image", MFD_CLOEXEC));
+	OK(ftruncate(file, 4ll << 30));
+	setup(file, FEATURES | 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES, 0);
+	IS(range(VIRTIO_BLK_T_DISCARD, 8, LAMINA_BLK_MAX_DISCARD, 0), 0);
+	IS(range(VIRTIO_BLK_T_DISCARD, 8, LAMINA_BLK_MAX_DISCARD + 1, 0), VIRTIO_BLK_S_IOERR);
+	IS(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, LAMINA_BLK_MAX_ZEROES, 1), 0);
+	IS(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, LAMINA_BLK_MAX_ZEROES + 1, 1), VIRTIO_BLK_S_IOERR);
+	IS(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, ~0u, 0), VIRTIO_BLK_S_IOERR);
+}

@@ -26,7 +26,6 @@
 #define QUEUE_SIZE 256
 #define SEGMENTS (QUEUE_SIZE - 2)	/* a chain has a header and a status too */
 #define SEGMENT_SIZE 65536		/* SEGMENTS of it are less than LAMINA_BLK_MAX_BYTES */
-#define RANGE_SECTORS 0x200000		/* 1 GiB in one range of a discard */
 
 struct blk_config {
 	bool ro, direct;
@@ -285,10 +284,10 @@ static int describe(struct blk *b, unsigned int queues)
 		.seg_max = SEGMENTS,
 		.blk_size = info.block_size,
 		.num_queues = (uint16_t)queues,
-		.max_discard_sectors = RANGE_SECTORS,
+		.max_discard_sectors = LAMINA_BLK_MAX_DISCARD,
 		.max_discard_seg = LAMINA_BLK_MAX_RANGES,
 		.discard_sector_alignment = info.block_size / 512,
-		.max_write_zeroes_sectors = RANGE_SECTORS,
+		.max_write_zeroes_sectors = LAMINA_BLK_MAX_ZEROES,
 		.max_write_zeroes_seg = LAMINA_BLK_MAX_RANGES,
 		.write_zeroes_may_unmap = 1,
 	};

@@ -209,6 +209,8 @@ enum lamina_event {
 #define LAMINA_BLK_QUEUE_SIZE	1024	/* entries of a queue at most */
 #define LAMINA_BLK_MAX_BYTES	(16u << 20)	/* of data in one request */
 #define LAMINA_BLK_MAX_RANGES	64	/* of one discard or write-zeroes request */
+#define LAMINA_BLK_MAX_DISCARD	0x200000	/* sectors in a range of a discard: 1 GiB */
+#define LAMINA_BLK_MAX_ZEROES	0x20000	/* likewise of a write-zeroes request: 64 MiB */
 #define LAMINA_BLK_SERIAL_BYTES	20
 
 /**
