@@ -379,6 +379,7 @@ struct lm_vm {
 	u64 tss_addr, identity_map_addr; /* (l) */
 	struct lm_ident *ident;		/* (c) name and control handles: names.h */
 	struct lm_life life;		/* what others are told of it */
+	atomic_t nr_blks;		/* disks */
 	pid_t owner;			/* (c) for names in debugfs */
 	struct list_head node;		/* on lm_vms */
 	struct dentry *debugfs;
@@ -569,7 +570,7 @@ int lm_user_error(struct lm_vcpu *vcpu, u32 suberror);	/* KVM_EXIT_INTERNAL_ERRO
 
 /* ---- virtio/blk.c ---- */
 
-int lm_blk_create(struct lm_vm *vm);
+struct file *lm_blk_create(struct lm_vm *vm);
 
 /* ---- vm.c, vcpu.c, main.c ---- */
 

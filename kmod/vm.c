@@ -3,7 +3,6 @@
  * The VM's file descriptor: creation, ioctls, destruction.
  */
 #include <linux/anon_inodes.h>
-#include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/lamina.h>
@@ -329,6 +328,7 @@ static int lm_vm_tsc_khz(struct lm_vm *vm, unsigned long khz)
 static int lm_vm_create_device(struct lm_vm *vm, void __user *arg)
 {
 	struct kvm_create_device cd;
+	struct file *file;
 	int fd;
 
 	if (copy_from_user(&cd, arg, sizeof(cd)))
@@ -339,14 +339,22 @@ static int lm_vm_create_device(struct lm_vm *vm, void __user *arg)
 		return -EINVAL;
 	if (cd.flags & KVM_CREATE_DEVICE_TEST)
 		return 0;
-	fd = lm_blk_create(vm);
+	/* Nobody can use the number before all has gone well. */
+	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
+	file = lm_blk_create(vm);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		return PTR_ERR(file);
+	}
 	cd.fd = fd;
 	if (copy_to_user(arg, &cd, sizeof(cd))) {
-		close_fd(fd);
+		fput(file);
+		put_unused_fd(fd);
 		return -EFAULT;
 	}
+	fd_install(fd, file);
 	return 0;
 }
 

@@ -547,6 +547,7 @@ static void lm_blk_destroy(struct lm_blk *blk)
 	if (blk->file)
 		fput(blk->file);
 	put_cred(blk->cred);
+	atomic_dec(&blk->vm->nr_blks);
 	lm_vm_put(blk->vm);
 	kvfree(blk);
 }
@@ -579,26 +580,18 @@ static void lm_blk_queue_init(struct lm_blk *blk, struct lm_blk_queue *q)
 	INIT_WORK(&q->work, lm_blk_drain_work);
 }
 
-/**
- * lm_blk_create - KVM_CREATE_DEVICE with LAMINA_DEV_TYPE_BLK
- * @vm: the VM
- *
- * Return: a file descriptor, or an errno
- */
-int lm_blk_create(struct lm_vm *vm)
+static struct lm_blk *lm_blk_alloc(struct lm_vm *vm)
 {
 	struct lm_blk *blk = kvzalloc(sizeof(*blk), GFP_KERNEL_ACCOUNT);
 	struct lm_blk_queue *q;
-	char name[16];
-	int fd;
 
 	if (!blk)
-		return -ENOMEM;
+		return NULL;
 	blk->id = atomic_inc_return(&lm_blk_ids);
 	blk->wq = alloc_workqueue("lamina-blk%u", WQ_UNBOUND | WQ_FREEZABLE, LM_BLK_WORKERS, blk->id);
 	if (!blk->wq) {
 		kvfree(blk);
-		return -ENOMEM;
+		return NULL;
 	}
 	blk->vm = lm_vm_get(vm);
 	blk->cred = get_current_cred();
@@ -607,10 +600,32 @@ int lm_blk_create(struct lm_vm *vm)
 	init_waitqueue_head(&blk->idle);
 	for_each_queue(q, blk)
 		lm_blk_queue_init(blk, q);
+	return blk;
+}
+
+/**
+ * lm_blk_create - KVM_CREATE_DEVICE with LAMINA_DEV_TYPE_BLK
+ * @vm: the VM
+ *
+ * Return: its file, or -ENOSPC (LAMINA_BLK_DEVICES), -ENOMEM, -ENFILE
+ */
+struct file *lm_blk_create(struct lm_vm *vm)
+{
+	struct lm_blk *blk;
+	struct file *file;
+	char name[16];
+
+	if (!atomic_add_unless(&vm->nr_blks, 1, LAMINA_BLK_DEVICES))
+		return ERR_PTR(-ENOSPC);
+	blk = lm_blk_alloc(vm);
+	if (!blk) {
+		atomic_dec(&vm->nr_blks);
+		return ERR_PTR(-ENOMEM);
+	}
 	snprintf(name, sizeof(name), "blk%u", blk->id);
 	blk->debugfs = debugfs_create_file(name, 0400, vm->debugfs, blk, &lm_blk_stats_fops);
-	fd = anon_inode_getfd("lamina-blk", &lm_blk_fops, blk, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
+	file = anon_inode_getfile("lamina-blk", &lm_blk_fops, blk, O_RDWR);
+	if (IS_ERR(file))
 		lm_blk_destroy(blk);
-	return fd;
+	return file;
 }

@@ -11,6 +11,7 @@
 #include <linux/cred.h>
 #include <linux/falloc.h>
 #include <linux/kthread.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -447,12 +448,32 @@ static u8 lm_blk_ranges(struct lm_blk_req *req)
 	return VIRTIO_BLK_S_OK;
 }
 
-/* A request in a worker, with the rights of who made the device. */
+/* A worker acts for who made the device, and what it allocates is charged to the VM's owner. */
+struct lm_blk_role {
+	const struct cred *cred;
+	struct mem_cgroup *memcg, *outer;
+};
+
+static void lm_blk_role_take(struct lm_blk_role *role, struct lm_blk *blk)
+{
+	role->cred = override_creds(blk->cred);
+	role->memcg = get_mem_cgroup_from_mm(blk->vm->mm);
+	role->outer = set_active_memcg(role->memcg);
+}
+
+static void lm_blk_role_leave(struct lm_blk_role *role)
+{
+	set_active_memcg(role->outer);
+	mem_cgroup_put(role->memcg);
+	revert_creds(role->cred);
+}
+
+/* A request in a worker. */
 static void lm_blk_work(struct work_struct *work)
 {
 	struct lm_blk_req *req = container_of(work, struct lm_blk_req, work);
 	struct lm_blk *blk = req->q->blk;
-	const struct cred *old;
+	struct lm_blk_role role;
 	int err;
 
 	/* Nobody waits for it, but its owner's end does. */
@@ -460,7 +481,7 @@ static void lm_blk_work(struct work_struct *work)
 		lm_blk_end(req, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	old = override_creds(blk->cred);
+	lm_blk_role_take(&role, blk);
 	switch (req->type) {
 	case VIRTIO_BLK_T_FLUSH:
 		err = vfs_fsync(blk->file, 1);
@@ -475,7 +496,7 @@ static void lm_blk_work(struct work_struct *work)
 	default:
 		lm_blk_rw(req, false);
 	}
-	revert_creds(old);
+	lm_blk_role_leave(&role);
 }
 
 /* ---- taking ---- */
@@ -748,14 +769,14 @@ void lm_blk_drain_work(struct work_struct *work)
 {
 	struct lm_blk_queue *q = container_of(work, struct lm_blk_queue, work);
 	struct mm_struct *mm = q->blk->vm->mm;
-	const struct cred *old;
+	struct lm_blk_role role;
 
 	if (mmget_not_zero(mm)) {
-		old = override_creds(q->blk->cred);
+		lm_blk_role_take(&role, q->blk);
 		kthread_use_mm(mm);
 		lm_blk_take(q, true);
 		kthread_unuse_mm(mm);
-		revert_creds(old);
+		lm_blk_role_leave(&role);
 		mmput(mm);
 	}
 	mutex_lock(&q->take);

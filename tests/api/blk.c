@@ -763,5 +763,6 @@ const struct test blk_tests[] = {
 	{ "blk-killed", blk_killed }, { "blk-forked", blk_forked },
 	{ "blk-watched", blk_watched }, { "blk-dirty-slots", blk_dirty_slots },
 	{ "blk-budget", blk_budget }, { "blk-ranges", blk_ranges },
+	{ "blk-devices", blk_devices }, { "blk-charged", blk_charged },
 	{ NULL, NULL },
 };

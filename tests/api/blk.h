@@ -71,5 +71,7 @@ void blk_watched(void);
 void blk_dirty_slots(void);
 void blk_budget(void);
 void blk_ranges(void);
+void blk_devices(void);
+void blk_charged(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include "blk.h"
 #include <linux/fs.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 
 /* Somebody who watches the image sees what the guest does, as with any other access. */
 void blk_watched(void)
@@ -179,4 +180,70 @@ void blk_ranges(void)
 	IS(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, LAMINA_BLK_MAX_ZEROES, 1), 0);
 	IS(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, LAMINA_BLK_MAX_ZEROES + 1, 1), VIRTIO_BLK_S_IOERR);
 	IS(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, ~0u, 0), VIRTIO_BLK_S_IOERR);
+}
+
+void blk_devices(void)
+{
+	struct kvm_create_device c = { .type = LAMINA_DEV_TYPE_BLK };
+	struct rlimit few, many;
+	int i;
+
+	make_vm();
+	for (i = 0; i < LAMINA_BLK_DEVICES; i++)
+		OK(ioctl(e.vm, KVM_CREATE_DEVICE, &c));
+	ERR(ioctl(e.vm, KVM_CREATE_DEVICE, &c), ENOSPC);
+	OK(close(c.fd));
+	/* one that cannot be handed over does not stay */
+	OK(getrlimit(RLIMIT_NOFILE, &many));
+	few = (struct rlimit) { .rlim_cur = c.fd, .rlim_max = many.rlim_max };
+	OK(setrlimit(RLIMIT_NOFILE, &few));
+	ERR(ioctl(e.vm, KVM_CREATE_DEVICE, &c), EMFILE);
+	OK(setrlimit(RLIMIT_NOFILE, &many));
+	OK(ioctl(e.vm, KVM_CREATE_DEVICE, &c));
+	ERR(ioctl(e.vm, KVM_CREATE_DEVICE, &c), ENOSPC);
+}
+
+#define GROUP	"/sys/fs/cgroup/blk-charged"
+
+static long number(const char *path, const char *text)
+{
+	int fd = open(path, (text ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+	char line[32] = "";
+	long n = -1;
+
+	if (fd < 0)
+		return -1;
+	if (text)
+		n = write(fd, text, strlen(text));
+	else if (read(fd, line, sizeof(line) - 1) > 0)
+		n = atol(line);
+	close(fd);
+	return n;
+}
+
+/* What a worker has to allocate for a request is the owner's to pay. */
+void blk_charged(void)
+{
+	long before, after;
+	int i, file;
+
+	number("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0700) || number(GROUP "/memory.current", NULL) < 0 ||
+	    number(GROUP "/cgroup.procs", "0") < 0) {
+		rmdir(GROUP);
+		skip("no memory control groups");
+	}
+	OK(file = memfd_create("image", MFD_CLOEXEC));
+	OK(ftruncate(file, IMAGE));
+	setup(file, FEATURES, 0);
+	memset(e.ram + DATA, 1, PIECE);
+	before = number(GROUP "/memory.current", NULL);
+	for (i = 0; i < 8; i++)
+		IS(request(VIRTIO_BLK_T_OUT, i * (PIECE / 512), DATA, PIECE, false), 0);
+	after = number(GROUP "/memory.current", NULL);
+	TRUE(stats().deferred >= 8);
+	check_(after - before >= 8 * (long)PIECE, __FILE__, __LINE__, "charged", after - before,
+	       8 * PIECE);
+	OK(number("/sys/fs/cgroup/cgroup.procs", "0"));
+	OK(rmdir(GROUP));
 }
