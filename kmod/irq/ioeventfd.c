@@ -41,7 +41,7 @@ struct lm_doorbell {
 };
 
 struct lm_bus {
-	u32 nr;
+	u32 nr;				/* that are live; irq.lock */
 	u8 bits;			/* log2 of the number of places */
 	u32 mask;			/* number of places - 1 */
 	struct lm_doorbell place[];
@@ -337,8 +337,10 @@ void lm_bell_del(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeven
 	mutex_lock(&vm->irq.lock);
 	bus = rcu_dereference_protected(*slot, lockdep_is_held(&vm->irq.lock));
 	p = lm_bus_find(bus, &d, lm_doorbell_same);
-	if (p)		/* else the VM's file was closed first */
+	if (p) {	/* else the VM's file was closed first */
 		WRITE_ONCE(bus->place[p - bus->place].bytes, LM_DOORBELL_GONE);
+		bus->nr--;
+	}
 	mutex_unlock(&vm->irq.lock);
 	synchronize_rcu_expedited();
 	wait_var_event(&bell->users, !atomic_read(&bell->users));
