@@ -723,6 +723,10 @@ static int lm_blk_take_some(struct lm_blk_queue *q)
 			return r;
 		if (READ_ONCE(q->blk->broken) || fatal_signal_pending(current))
 			return 0;
+		/* A pause, a stop or a timer of the owner's must not wait for the disk. */
+		if (signal_pending(current))
+			return 1;
+		cond_resched();
 	}
 	return 1;
 }
