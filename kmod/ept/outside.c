@@ -166,7 +166,7 @@ static int lm_pin_some(unsigned long hva, u32 bytes, bool write, struct bio_vec 
  * @bv: room for as many pages as that touches
  *
  * Context: may sleep.
- * Return: pages pinned, or -EFAULT, -EINTR with none
+ * Return: pages pinned, or -EFAULT, -EINTR, -ENOMEM with none
  */
 int lm_outside_pin(struct lm_vm *vm, u64 gpa, u32 bytes, bool write, struct bio_vec *bv)
 {

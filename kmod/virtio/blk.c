@@ -96,7 +96,7 @@ static void lm_blk_stop(struct lm_blk *blk)
 		lm_blk_set_running(blk, false);
 	wait_event(blk->idle, lm_blk_idle(blk));
 	for_each_queue(q, blk) {
-		cancel_work_sync(&q->work);
+		cancel_delayed_work_sync(&q->work);
 		lm_ring_unpin(&q->ring);
 	}
 }
@@ -118,7 +118,7 @@ static int lm_blk_start(struct lm_blk *blk)
 	/* The driver may have rung before. */
 	for_each_queue(q, blk)
 		if (q->ring.num)
-			queue_work(blk->wq, &q->work);
+			lm_blk_look_later(q, 0);
 	return 0;
 }
 
@@ -577,7 +577,7 @@ static void lm_blk_queue_init(struct lm_blk *blk, struct lm_blk_queue *q)
 	mutex_init(&q->take);
 	q->ring.vm = blk->vm;
 	spin_lock_init(&q->ring.lock);
-	INIT_WORK(&q->work, lm_blk_drain_work);
+	INIT_DELAYED_WORK(&q->work, lm_blk_drain_work);
 }
 
 static struct lm_blk *lm_blk_alloc(struct lm_vm *vm)

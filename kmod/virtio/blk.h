@@ -26,7 +26,7 @@ struct lm_blk_queue {
 	struct mutex take;
 	struct lm_ring ring;		/* num 0: not used */
 	struct lm_chain chain;		/* (take) scratch */
-	struct work_struct work;	/* what a vCPU's thread has left over */
+	struct delayed_work work;	/* what a vCPU's thread has left over */
 	atomic_t inflight;		/* requests that are not freed yet */
 	struct kvm_ioeventfd where;	/* lm_blk.lock; the doorbell */
 	bool hung;			/* lm_blk.lock; the doorbell is there */
@@ -118,6 +118,11 @@ enum lm_blk_warned {
 
 /* blk.c */
 void lm_blk_break(struct lm_blk *blk, const char *why);
+static inline void lm_blk_look_later(struct lm_blk_queue *q, unsigned long delay)
+{
+	queue_delayed_work(q->blk->wq, &q->work, delay);
+}
+
 /* io.c */
 void lm_blk_take(struct lm_blk_queue *q, bool worker);
 void lm_blk_drain_work(struct work_struct *work);

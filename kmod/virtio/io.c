@@ -22,6 +22,9 @@
 
 #define LM_SECTOR_SHIFT	9
 
+/* When a queue is looked at again whose ring could not be pinned for want of memory. */
+#define LM_BLK_RETRY	(HZ / 10)
+
 /* How many pages are let go of in an interrupt: 1 MiB of data. */
 #define LM_BLK_LIGHT_PAGES	256
 
@@ -67,7 +70,7 @@ static void lm_blk_uncharge(struct lm_blk *blk, u32 pages)
 		return;
 	starved = xchg(&blk->starved, 0);
 	for_each_set_bit(i, &starved, LAMINA_BLK_QUEUES)
-		queue_work(blk->wq, &blk->queue[i].work);
+		lm_blk_look_later(&blk->queue[i], 0);
 }
 
 /* ---- giving back ---- */
@@ -219,7 +222,7 @@ static void lm_blk_end(struct lm_blk_req *req, u8 status)
 	spin_lock_irqsave(&q->ring.lock, flags);
 	lm_blk_push(q, req->head, req->type, status, req->done, in + 1);
 	if (lm_ring_put(&q->ring))
-		queue_work(q->blk->wq, &q->work);
+		lm_blk_look_later(q, 0);
 	spin_unlock_irqrestore(&q->ring.lock, flags);
 	lm_blk_unpin(req);
 }
@@ -746,19 +749,23 @@ void lm_blk_take(struct lm_blk_queue *q, bool worker)
 	if (worker) {
 		mutex_lock(&q->take);
 	} else if (!mutex_trylock(&q->take)) {
-		queue_work(blk->wq, &q->work);
+		lm_blk_look_later(q, 0);
 		return;
 	}
 	if (!blk->running || READ_ONCE(blk->broken) || !q->ring.num)
 		goto out;
 	r = lm_ring_get(&q->ring);
+	if (r == -ENOMEM) {	/* the host's fault, not the driver's */
+		lm_blk_look_later(q, LM_BLK_RETRY);
+		goto out;
+	}
 	if (r)
 		goto broken;
 	r = lm_blk_take_some(q);
 	spin_lock_irq(&q->ring.lock);
 	q->stats.kicks++;
 	if (lm_ring_put(&q->ring) || r > 0)
-		queue_work(blk->wq, &q->work);
+		lm_blk_look_later(q, 0);
 	spin_unlock_irq(&q->ring.lock);
 broken:
 	/* A process that is being killed cannot fault its memory in. */
@@ -771,7 +778,7 @@ out:
 /* What a vCPU's thread left over: pages to let go, more requests. */
 void lm_blk_drain_work(struct work_struct *work)
 {
-	struct lm_blk_queue *q = container_of(work, struct lm_blk_queue, work);
+	struct lm_blk_queue *q = container_of(work, struct lm_blk_queue, work.work);
 	struct mm_struct *mm = q->blk->vm->mm;
 	struct lm_blk_role role;
 

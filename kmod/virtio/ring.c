@@ -65,7 +65,7 @@ static int lm_ring_pin(struct lm_ring *r)
  * @r: the ring; one caller at a time
  *
  * Context: may sleep; in the owner's address space
- * Return: 0, or -EFAULT, -EINTR
+ * Return: 0, or -EFAULT, -EINTR, -ENOMEM
  */
 int lm_ring_get(struct lm_ring *r)
 {

@@ -40,9 +40,11 @@ void blk_dirty_slots(void)
 	unsigned int i;
 
 	setup(make_image(), FEATURES, 0);
+	OK(set_state(LAMINA_BLK_STATE_STOPPED));
 	OK(slot(0, 0, 0, 0, NULL));
 	OK(slot(0, KVM_MEM_LOG_DIRTY_PAGES, 0, half, e.ram));
 	OK(slot(1, KVM_MEM_LOG_DIRTY_PAGES, half, half, e.ram + half));
+	OK(set_state(LAMINA_BLK_STATE_RUNNING));
 	IS(request(VIRTIO_BLK_T_IN, 0, half - 8192, 20480, true), 0);
 	OK(set_state(LAMINA_BLK_STATE_STOPPED));
 	OK(ioctl(e.vm, KVM_GET_DIRTY_LOG, &log));
