@@ -20,14 +20,12 @@ case $(uname -r) in
 *-debug) set -- "$@" --size 16 --seconds 5 ;;
 *) set -- "$@" --size 32 --seconds 4 ;;
 esac
-modes='plain pageout dontneed ksm mprotect mremap compact'
+modes='plain pageout dontneed thp ksm mprotect mremap fork compact'
 # The emulated Intel CPU is slow.
 if brief; then
 	modes='plain pageout mprotect'
 	set -- --size 8 --seconds 2
 fi
-# thp and fork: in memory-modes.sh, on one CPU (docs/design-notes.md, "A fault of
-# the emulated AMD host").
 # shellcheck disable=SC2086 # several words
 tests/api/build/lmmem "$@" $modes || :
 swapoff /dev/zram0 2>/dev/null
