@@ -145,17 +145,21 @@ static int not_answered(const char *name)
 }
 
 /**
- * guest_ask() - ask a guest's owner for something
+ * guest_call() - ask a guest's owner for something, and have the answer
  * @handle: from guest_open()
  * @name: the guest
- * @what: ASK_*
+ * @what: ASK_* and what belongs to it, less than LAMINA_DATA_BYTES
  * @fd: goes along, or -1
+ * @timeout_ms: how long to wait, or 0: as usual
+ * @answer: what the owner said, printable characters and newlines; NULL if that does not matter
+ * @size: of @answer
  *
  * Return: 0, or -1 with a message and errno (EPROTO: the owner refused).
  */
-int guest_ask(int handle, const char *name, const char *what, int fd)
+int guest_call(int handle, const char *name, const char *what, int fd, unsigned int timeout_ms,
+	       char *answer, size_t size)
 {
-	struct lamina_message msg = { .timeout_ms = ANSWER_MS };
+	struct lamina_message msg = { .timeout_ms = timeout_ms ? timeout_ms : ANSWER_MS };
 	char *c;
 
 	msg.len = (unsigned int)strlen(what) + 1;
@@ -167,15 +171,24 @@ int guest_ask(int handle, const char *name, const char *what, int fd)
 	if (ioctl(handle, LAMINA_CALL, &msg))
 		return not_answered(name);
 	msg.data[sizeof(msg.data) - 1] = '\0';
-	if (msg.data[0] == '+')
-		return 0;
 	/* It comes from another's process and goes to this terminal. */
 	for (c = (char *)msg.data; *c; c++)
-		if (!isprint((unsigned char)*c))
+		if (!isprint((unsigned char)*c) && *c != '\n')
 			*c = '?';
+	if (msg.data[0] == '+') {
+		if (answer)
+			snprintf(answer, size, "%s", (char *)msg.data + 1);
+		return 0;
+	}
 	fail("%s: %s", name, (char *)msg.data + 1);
 	errno = EPROTO;
 	return -1;
+}
+
+/** guest_ask() - as guest_call(), where nothing but success matters */
+int guest_ask(int handle, const char *name, const char *what, int fd)
+{
+	return guest_call(handle, name, what, fd, 0, NULL, 0);
 }
 
 static int ask(const struct argp *argp, int argc, char **argv, const char *what)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "devices.h"
 #include "machine.h"
 #include "tool.h"
 
@@ -99,7 +100,7 @@ static void from_client(void)
 		drop_client();
 }
 
-static const char *attach(const struct lamina_message *msg)
+static const char *attach_console(const struct lamina_message *msg)
 {
 	int type, fd;
 	socklen_t len = sizeof(type);
@@ -167,8 +168,38 @@ static const char *do_start(void)
 	return NULL;
 }
 
+/* What follows if @what begins with @verb, else NULL. */
+static const char *after(const char *what, const char *verb)
+{
+	size_t len = strlen(verb);
+
+	return strncmp(what, verb, len) ? NULL : what + len;
+}
+
+/* Requests that are about a device. */
+static const char *serve_devices(const struct lamina_message *msg, char *text, size_t size, bool *later)
+{
+	const char *what = (const char *)msg->data, *arg;
+	struct machine *m = control.m;
+
+	arg = after(what, ASK_DEVICE);
+	if (arg)
+		return device_describe(m, arg, text, size);
+	arg = after(what, ASK_REMOVE);
+	if (arg)
+		return device_remove(m, arg, !control.held);
+	if (control.paused)
+		return "it is paused: its devices change when 'lamina resume' lets it take part";
+	arg = after(what, ASK_ATTACH);
+	if (arg)
+		return device_attach(m, arg, msg->nr_fds ? msg->fds[0] : -1, !control.held, text,
+				     size);
+	arg = after(what, ASK_DETACH);
+	return control.held ? device_remove(m, arg, false) : device_detach(m, arg, msg->id, later);
+}
+
 /* NULL, or why not. */
-static const char *serve(const struct lamina_message *msg)
+static const char *serve(const struct lamina_message *msg, char *text, size_t size, bool *later)
 {
 	const char *what = (const char *)msg->data;
 
@@ -181,7 +212,7 @@ static const char *serve(const struct lamina_message *msg)
 	if (!strcmp(what, ASK_START))
 		return do_start();
 	if (!strcmp(what, ASK_CONSOLE))
-		return attach(msg);
+		return attach_console(msg);
 	if (!strcmp(what, ASK_KILL)) {
 		machine_stop(control.m, STOP_QUIT);
 		return NULL;
@@ -192,27 +223,45 @@ static const char *serve(const struct lamina_message *msg)
 		acpi_pm_press_power(control.m->pm);
 		return NULL;
 	}
+	if (after(what, ASK_DEVICE) || after(what, ASK_REMOVE) || after(what, ASK_ATTACH) ||
+	    after(what, ASK_DETACH))
+		return serve_devices(msg, text, size, later);
 	return "it does not know that request: it was started by another version of lamina";
+}
+
+/**
+ * control_answer() - answer a request
+ * @id: which
+ * @why: what stood in the way, or NULL
+ * @text: goes along with a success
+ */
+void control_answer(uint64_t id, const char *why, const char *text)
+{
+	struct lamina_message reply = { .id = id };
+
+	snprintf((char *)reply.data, sizeof(reply.data), "%c%s", why ? '-' : '+', why ? why : text);
+	reply.len = (unsigned int)strlen((char *)reply.data) + 1;
+	/* Who asked may have given up. */
+	if (write(control.owner_fd, &reply, sizeof(reply)) < 0)
+		return;
 }
 
 static void answer(void)
 {
-	struct lamina_message msg, reply = { 0 };
+	char text[LAMINA_DATA_BYTES - 1] = "";
+	struct lamina_message msg;
+	bool later = false;
 	const char *why;
 	unsigned int i;
 
 	if (read(control.owner_fd, &msg, sizeof(msg)) != sizeof(msg))
 		return;
 	msg.len = msg.len < sizeof(msg.data) ? msg.len : sizeof(msg.data);
-	why = serve(&msg);
+	why = serve(&msg, text, sizeof(text), &later);
 	for (i = 0; i < msg.nr_fds && i < LAMINA_MAX_FDS; i++)
 		close(msg.fds[i]);
-	reply.id = msg.id;
-	snprintf((char *)reply.data, sizeof(reply.data), "%c%s", why ? '-' : '+', why ? why : "");
-	reply.len = (unsigned int)strlen((char *)reply.data) + 1;
-	/* Who asked may have given up. */
-	if (write(control.owner_fd, &reply, sizeof(reply)) < 0)
-		return;
+	if (!later)
+		control_answer(msg.id, why, text);
 }
 
 static void *control_main(void *unused)
@@ -336,11 +385,14 @@ void control_close(struct machine *m)
 			pthread_join(control.thread, NULL);
 	}
 	control.started = false;
+	/* A vCPU may be answering for a device. */
+	pthread_mutex_lock(&m->io_lock);
 	if (control.owner_fd >= 0)
 		close(control.owner_fd);
 	if (control.quit_fd >= 0)
 		close(control.quit_fd);
 	control.owner_fd = control.quit_fd = -1;
+	pthread_mutex_unlock(&m->io_lock);
 }
 
 /* ---- without a terminal ---- */

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct machine;
 
@@ -17,6 +18,10 @@ struct machine;
 #define ASK_START "start"
 #define ASK_KILL "kill"
 #define ASK_CONSOLE "console"	/* with a socket for it */
+#define ASK_ATTACH "attach "	/* KIND, and after a blank how; with what kind->open() gave */
+#define ASK_DETACH "detach "	/* DEVICE; answered once it is gone */
+#define ASK_REMOVE "remove "	/* DEVICE: at once */
+#define ASK_DEVICE "device "	/* which, from 0 on: KEY=VALUE lines */
 
 /* control.c: the owner */
 int control_detach(void);
@@ -24,10 +29,13 @@ void control_ready(void);
 int control_open(struct machine *m, bool held);
 void control_close(struct machine *m);
 void control_drain(void);
+void control_answer(uint64_t id, const char *why, const char *text);
 
 /* client.c */
 int guest_open(const char *device, const char *name);
 int guest_ask(int handle, const char *name, const char *what, int fd);
+int guest_call(int handle, const char *name, const char *what, int fd, unsigned int timeout_ms,
+	       char *answer, size_t size);
 
 /* pause.c: vCPUs that stand still */
 void pause_begin(struct machine *m);

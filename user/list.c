@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "tool.h"
 
 enum {
@@ -370,6 +371,76 @@ int guest_owner(const char *name)
 	return (int)w.guest.pid;
 }
 
+/* ---- its devices, which its owner knows ---- */
+
+/* Call @each for every KEY=VALUE line; what the owner could not finish is left out. */
+static void for_lines(char *text, void (*each)(const char *key, const char *value, void *arg), void *arg)
+{
+	char *line, *end, *value;
+
+	for (line = text; (end = strchr(line, '\n')); line = end + 1) {
+		*end = '\0';
+		value = strchr(line, '=');
+		if (!value)
+			continue;
+		*value = '\0';
+		each(line, value + 1, arg);
+	}
+}
+
+static void device_text(const char *key, const char *value, void *arg)
+{
+	bool *first = arg;
+
+	if (*first)
+		printf("device       %s", value);
+	else
+		printf(" %s=%s", key, value);
+	*first = false;
+}
+
+static void device_json(const char *key, const char *value, void *object)
+{
+	static const char *const words[] = { "id", "kind", "address", "state", "file", "tap", "mac",
+					     "carried_by" };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(words[i], key)) {
+			add_text(object, key, value);
+			return;
+		}
+	}
+	add_u64(object, key, strtoull(value, NULL, 10));
+}
+
+/* Ask for one device after the other: as text, or into @array. An owner that is not this tool has none. */
+static void show_devices(const char *name, struct json_object *array)
+{
+	char request[32], answer[LAMINA_DATA_BYTES];
+	int handle = guest_open(default_device(), name);
+	struct json_object *o;
+	unsigned int i;
+	bool first;
+
+	for (i = 0; handle >= 0; i++) {
+		snprintf(request, sizeof(request), ASK_DEVICE "%u", i);
+		if (guest_call(handle, name, request, -1, 0, answer, sizeof(answer)) || !answer[0])
+			break;
+		if (array) {
+			o = json_object_new_object();
+			for_lines(answer, device_json, o);
+			json_object_array_add(array, o);
+		} else {
+			first = true;
+			for_lines(answer, device_text, &first);
+			putchar('\n');
+		}
+	}
+	if (handle >= 0)
+		close(handle);
+}
+
 /* ---- the verbs ---- */
 
 static const struct argp_option json_option[] = {
@@ -438,10 +509,11 @@ int cmd_show(int argc, char **argv)
 {
 	static const struct argp argp = {
 		.options = json_option, .parser = parse, .args_doc = "NAME",
-		.doc = "Show one guest and its counters.\v"
+		.doc = "Show one guest, its counters and its devices.\v"
 		       "Exit status: 0; 1 no such guest, or the module could not be asked; 2 usage.",
 	};
 	struct look_args args = { .one = true };
+	struct json_object *o, *devices;
 	struct wanted w = { 0 };
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
@@ -452,10 +524,16 @@ int cmd_show(int argc, char **argv)
 		fail("there is no guest '%s': 'lamina list' names those there are", args.name);
 		return complain();
 	}
-	if (args.json)
-		print_json(to_json(&w.guest), JSON_C_TO_STRING_PRETTY);
-	else
+	if (args.json) {
+		o = to_json(&w.guest);
+		devices = json_object_new_array();
+		show_devices(args.name, devices);
+		json_object_object_add(o, "devices", devices);
+		print_json(o, JSON_C_TO_STRING_PRETTY);
+	} else {
 		show_text(&w.guest);
+		show_devices(args.name, NULL);
+	}
 	return LM_EXIT_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "devices.h"
 #include "machine.h"
 #include "tool.h"
 
@@ -115,28 +116,9 @@ static int create_devices(struct machine *m, int out_fd)
 	m->serial = serial_new(m, out_fd);
 	m->pm = acpi_pm_new(m);
 	m->rtc = rtc_new(m);
-	if (!m->serial || !m->rtc || !m->pm || !pci_new(m) || misc_add(m))
+	m->hotplug = hotplug_new(m);
+	if (!m->serial || !m->rtc || !m->pm || !m->hotplug || !pci_new(m) || misc_add(m))
 		return fail("out of memory");
-	return 0;
-}
-
-/* Devices on the PCI bus, called by their kind and a number. */
-static int add_devices(struct machine *m)
-{
-	const struct machine_config *config = m->config;
-	unsigned int i, j, number;
-
-	for (i = 0; i < config->nr_devices; i++) {
-		const struct device_kind *kind = config->devices[i].kind;
-		struct virtio *v = kind->create(m, config->devices[i].config);
-
-		if (!v)
-			return -1;
-		for (j = number = 0; j < i; j++)
-			number += config->devices[j].kind == kind;
-		snprintf(v->name, sizeof(v->name), "%.8s%u", kind->option, number);
-		m->devices[m->nr_devices++] = v;
-	}
 	return 0;
 }
 
@@ -163,7 +145,7 @@ static int create_cpus(struct machine *m)
  *
  * Return: the machine, or NULL with a message.
  */
-struct machine *machine_new(const struct machine_config *config, int out_fd)
+struct machine *machine_new(struct machine_config *config, int out_fd)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 
@@ -182,7 +164,7 @@ struct machine *machine_new(const struct machine_config *config, int out_fd)
 		fail_errno("cannot make an eventfd");
 	else if (!open_hypervisor(m) && !create_vm(m) && !create_irqchips(m) &&
 		 !create_memory(m) && !boot_load(&config->boot, &m->memory, &m->entry) &&
-		 !create_devices(m, out_fd) && !loop_init(m) && !add_devices(m) && !create_cpus(m))
+		 !create_devices(m, out_fd) && !loop_init(m) && !devices_create(m) && !create_cpus(m))
 		return m;
 	machine_free(m);
 	return NULL;

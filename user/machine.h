@@ -33,6 +33,22 @@ enum stop_reason {
 };
 
 /**
+ * struct device_spec - a device on the PCI bus that the user asked for
+ * @name: as "disk0"
+ * @kind: its kind
+ * @config: what the kind made of the user's words
+ * @fd: what another process opened for it, or -1
+ * @asker: the request that waits for its end, or 0
+ */
+struct device_spec {
+	char name[12];
+	const struct device_kind *kind;
+	void *config;
+	int fd;
+	uint64_t asker;
+};
+
+/**
  * struct machine_config - what the user asked for
  * @device: the hypervisor's node
  * @name: shown in thread names and messages
@@ -40,7 +56,7 @@ enum stop_reason {
  * @memory: bytes of RAM
  * @cpus: number of vCPUs
  * @boot: kernel, initrd and command line
- * @devices: what is on the PCI bus: each a kind, and what the kind made of the user's words
+ * @devices: what is on the PCI bus; changes while the guest runs, under io_lock
  * @nr_devices: how many
  */
 struct machine_config {
@@ -50,10 +66,7 @@ struct machine_config {
 	uint64_t memory;
 	unsigned int cpus;
 	struct boot_config boot;
-	struct {
-		const struct device_kind *kind;
-		void *config;
-	} devices[MAX_DEVICES];
+	struct device_spec devices[MAX_DEVICES];
 	unsigned int nr_devices;
 };
 
@@ -108,7 +121,8 @@ struct machine_pause {
  * @io_lock: held in all that the PCI bus and its devices do
  * @loop_fd: epoll set of what devices wait for
  * @pci: the PCI bus
- * @devices: what is on it, @nr_devices of them
+ * @devices: what is on it, @nr_devices of them, in the order of the configuration's
+ * @hotplug: tells the guest of changes there
  * @ports: port I/O
  * @owned: devices that are freed with the machine and need no more than that
  * @pause: whether its vCPUs may run
@@ -117,7 +131,7 @@ struct machine_pause {
  * @crash: what a crash printed, for the terminal once it is back to normal
  */
 struct machine {
-	const struct machine_config *config;
+	struct machine_config *config;
 	int fd, vm_fd, event_fd;
 	size_t run_size;
 	struct guest_memory memory;
@@ -137,6 +151,7 @@ struct machine {
 	struct serial *serial;
 	struct rtc *rtc;
 	struct acpi_pm *pm;
+	struct hotplug *hotplug;
 	void *owned[4];
 	unsigned int owned_count;
 
@@ -147,7 +162,7 @@ struct machine {
 	char crash[2048];
 };
 
-struct machine *machine_new(const struct machine_config *config, int out_fd);
+struct machine *machine_new(struct machine_config *config, int out_fd);
 int machine_start(struct machine *m);
 void machine_free(struct machine *m);
 
@@ -166,6 +181,9 @@ int machine_own(struct machine *m, void *device);
 void machine_irq(struct machine *m, unsigned int gsi, bool level);
 void machine_notify(struct machine *m);
 void machine_stop(struct machine *m, enum stop_reason why);
+
+/* devices.c; what else it has is in devices.h */
+void machine_ejected(struct machine *m, unsigned int slot);
 
 /* irq.c */
 int irq_init(struct machine *m);

@@ -11,6 +11,7 @@
 
 #include "console.h"
 #include "control.h"
+#include "devices.h"
 #include "machine.h"
 #include "tool.h"
 
@@ -27,11 +28,11 @@ enum {
 	KEY_NO_REBOOT,
 	KEY_OVERCOMMIT,
 	KEY_DETACH,
-	KEY_DEVICES,		/* plus the place in kinds */
+	KEY_DEVICES,		/* plus the place in device_options */
 };
 
-/* The kinds of devices on the PCI bus; each is an option of the same name. */
-static const struct device_kind *const kinds[] = { &net_kind, &rng_kind, &vsock_kind, &disk_kind };
+/* The kinds of devices on the PCI bus that are options. */
+static const char *const device_options[] = { "net", "rng", "vsock", "disk" };
 
 struct run_args {
 	struct machine_config config;
@@ -70,22 +71,6 @@ static bool name_is_good(const char *name)
 	return len && len <= 63 && isalnum((unsigned char)name[0]);
 }
 
-static void add_device(struct run_args *args, const struct device_kind *kind, const char *text,
-		       struct argp_state *state)
-{
-	struct machine_config *config = &args->config;
-	void *device;
-
-	if (config->nr_devices == MAX_DEVICES)
-		argp_error(state, "--%s: there is no place for more than %d devices", kind->option,
-			   MAX_DEVICES);
-	device = kind->parse(text);
-	if (!device)
-		argp_error(state, "--%s: %s", kind->option, fail_text());
-	config->devices[config->nr_devices].kind = kind;
-	config->devices[config->nr_devices++].config = device;
-}
-
 static void set_name(struct machine_config *config, const char *name, struct argp_state *state)
 {
 	if (!name_is_good(name))
@@ -99,6 +84,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct run_args *args = state->input;
 	struct machine_config *config = &args->config;
+	const char *option;
 	unsigned long number;
 
 	switch (key) {
@@ -153,9 +139,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "no kernel: give one with --kernel FILE");
 		break;
 	default:
-		if (key < KEY_DEVICES || key >= KEY_DEVICES + (int)ARRAY_SIZE(kinds))
+		if (key < KEY_DEVICES || key >= KEY_DEVICES + (int)ARRAY_SIZE(device_options))
 			return ARGP_ERR_UNKNOWN;
-		add_device(args, kinds[key - KEY_DEVICES], arg, state);
+		option = device_options[key - KEY_DEVICES];
+		if (device_ask_for(config, device_kind(option), arg, -1))
+			argp_error(state, "--%s: %s", option, fail_text());
 		break;
 	}
 	return 0;
@@ -217,7 +205,7 @@ static int status_of(const struct machine *m, int why)
 }
 
 /* From power-on to the end; tells whether the guest wants to start again. */
-static int run_once(const struct run_args *args, bool *again)
+static int run_once(struct run_args *args, bool *again)
 {
 	char crash[sizeof(((struct machine *)0)->crash)];
 	struct machine *m;

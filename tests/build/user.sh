@@ -85,6 +85,10 @@ if command -v iasl >/dev/null; then
 	like 'MCFG: the bus' "$(cat "$out/mcfg.dsl")" 'Base Address : 00000000C0000000'
 	is 'DSDT: an interrupt for each place' "$(grep -cE '^ *0x00[01][0-9A-F]FFFF' \
 		"$out/dsdt.dsl")" 31
+	is 'DSDT: each place can be ejected' "$(grep -c 'Method (_EJ0, 1' "$out/dsdt.dsl")" 31
+	is 'DSDT: each place comes and goes' "$(grep -cE 'Notify \(S[01][0-9A-F], (One|0x03)\)' \
+		"$out/dsdt.dsl")" 62
+	like 'FADT: the event block' "$(cat "$out/facp.dsl")" 'GPE0 Block Address : 0000060C'
 	like 'MADT: the PIT is on pin 2' "$(grep -A6 'Interrupt Source Override' "$out/apic.dsl")" \
 		'Interrupt : 00000002'
 else
@@ -134,7 +138,7 @@ refused 1 'load: no such file' 'cannot read the module' load --module /nonexiste
 refused 2 'check: an argument' 'too much' check frob
 exits 0 'version' $lamina --version
 like 'version: what it says' "$output" '^lamina [0-9]+\.'
-for verb in run create start list show console stop pause resume kill events check load unload; do
+for verb in run create start list show console stop pause resume kill attach detach events check load unload; do
 	exits 0 "help of $verb" $lamina help $verb
 	like "help of $verb: what it says" "$output" "^Usage: lamina $verb"
 	like "help of $verb: exit statuses" "$output" 'Exit status'
@@ -163,6 +167,11 @@ for verb in start console stop pause resume kill; do
 	refused 1 "$verb: no module" 'load the module' $verb a --device "$PWD/$out/nonexistent"
 	refused 1 "$verb: another hypervisor" 'has no names for guests' $verb a --device /dev/null
 done
+refused 1 'attach: no module' 'load the module' attach a rng --device "$PWD/$out/nonexistent"
+refused 1 'detach: no module' 'load the module' detach a b --device "$PWD/$out/nonexistent"
+refused 2 'attach: no kind' "no kind of device 'x'" attach a x
+refused 2 'attach: rng takes nothing' 'takes no argument' attach a rng x
+refused 2 'detach: no device' 'which device' detach a
 refused 2 'stop: timeout' 'not a number' stop --timeout x a
 refused 2 'events: count' 'not a number' events --count 0
 refused 2 'list: an argument' 'too much' list a

@@ -212,6 +212,33 @@ static void test_cpuid(void)
 	free(s);
 }
 
+static void test_hotplug(void)
+{
+	CHECK("hotplug: nobody listens", !acpi_pm_listens(machine.pm));
+	pthread_mutex_lock(&machine.io_lock);
+	hotplug_came(machine.hotplug, 3);
+	hotplug_want(machine.hotplug, 31);
+	pthread_mutex_unlock(&machine.io_lock);
+	CHECK("hotplug: an event that nobody listens to", !line[IRQ_SCI] && in(PORT_GPE0, 1) == 1);
+	out(PORT_GPE0 + 1, 1, 1);
+	CHECK("hotplug: the event", acpi_pm_listens(machine.pm) && line[IRQ_SCI] &&
+	      in(PORT_GPE0 + 1, 1) == 1);
+	out(PORT_GPE0, 1, 1);
+	CHECK("hotplug: its event is cleared by a one", !line[IRQ_SCI] && !in(PORT_GPE0, 1));
+	out(PORT_GPE0 + 1, 0, 1);
+	CHECK("hotplug: who handles the event listens", acpi_pm_listens(machine.pm));
+	CHECK("hotplug: half a register is none", !in(PORT_HOTPLUG, 1) && !in(PORT_HOTPLUG + 2, 2));
+	CHECK("hotplug: what came, once", in(PORT_HOTPLUG, 4) == 1u << 3 && !in(PORT_HOTPLUG, 4));
+	CHECK("hotplug: what shall go, once", in(PORT_HOTPLUG + 4, 4) == 1u << 31 &&
+	      !in(PORT_HOTPLUG + 4, 4));
+	out(PORT_HOTPLUG, ~0u, 4);
+	out(PORT_HOTPLUG + 8, 1, 4);
+	out(PORT_HOTPLUG + 8, 2, 1);
+	CHECK("hotplug: what is no place is not ejected", !ejected);
+	out(PORT_HOTPLUG + 8, 1u << 5, 4);
+	CHECK("hotplug: a place is ejected", ejected == 5);
+}
+
 int main(void)
 {
 	int ends[2];
@@ -221,12 +248,14 @@ int main(void)
 	machine.serial = serial_new(&machine, ends[1]);
 	machine.rtc = rtc_new(&machine);
 	machine.pm = acpi_pm_new(&machine);
-	if (!machine.serial || !machine.rtc || !machine.pm || !pci_new(&machine) ||
+	machine.hotplug = hotplug_new(&machine);
+	if (!machine.serial || !machine.rtc || !machine.pm || !machine.hotplug || !pci_new(&machine) ||
 	    misc_add(&machine))
 		return 1;
 	test_serial(ends[0]);
 	test_rtc();
 	test_pm();
+	test_hotplug();
 	test_ports();
 	test_cpuid();
 	serial_free(machine.serial);

@@ -50,6 +50,15 @@ void machine_stop(struct machine *m, enum stop_reason why)
 	atomic_store(&m->stop, (int)why);
 }
 
+/* The place that the guest ejected last. */
+static unsigned int ejected;
+
+void machine_ejected(struct machine *m, unsigned int slot)
+{
+	(void)m;
+	ejected = slot;
+}
+
 int irq_route_msi(struct machine *m, unsigned int gsi, uint64_t address, uint32_t data)
 {
 	(void)m;

@@ -473,7 +473,7 @@ int main(void)
 	if (machine.memory.base == MAP_FAILED || loop_init(&machine) || !pci_new(&machine))
 		return 1;
 	for (i = 0; i < 2; i++) {
-		machine.devices[i] = rng_kind.create(&machine, none);
+		machine.devices[i] = rng_kind.create(&machine, none, -1);
 		if (!machine.devices[i])
 			return 1;
 	}

@@ -116,6 +116,50 @@ static void add_pci_routing(struct aml *a)
 	aml_end(a, table);
 }
 
+static const char *place_name(char name[5], unsigned int slot)
+{
+	snprintf(name, 5, "S%02X_", slot & 0xffu);
+	return name;
+}
+
+/* Each place can be ejected; an event has the system look at those that changed (5.6.6, 6.3.3). */
+static void add_hotplug(struct aml *a)
+{
+	static const char *const registers[] = { "UP__", "DOWN", "EJCT" };
+	size_t device, method;
+	unsigned int slot;
+	char name[5];
+
+	aml_io_fields(a, "HPRG", PORT_HOTPLUG, registers, ARRAY_SIZE(registers));
+	for (slot = 1; slot < PCI_SLOTS; slot++) {
+		device = aml_begin_device(a, place_name(name, slot));
+		aml_name_integer(a, "_ADR", slot << 16);
+		aml_name_integer(a, "_SUN", slot);
+		method = aml_begin_method(a, "_EJ0", 1);
+		aml_store(a, 1u << slot, "EJCT");
+		aml_end(a, method);
+		aml_end(a, device);
+	}
+	method = aml_begin_method(a, "HPEV", 0);
+	aml_load(a, "UP__");
+	for (slot = 1; slot < PCI_SLOTS; slot++)
+		aml_notify_if(a, 1u << slot, place_name(name, slot), 1);	/* device check */
+	aml_load(a, "DOWN");
+	for (slot = 1; slot < PCI_SLOTS; slot++)
+		aml_notify_if(a, 1u << slot, place_name(name, slot), 3);	/* eject request */
+	aml_end(a, method);
+}
+
+static void add_events(struct aml *a)
+{
+	static const char *const handler[] = { "_SB_", "PCI0", "HPEV" };
+	size_t scope = aml_begin_scope(a, "\\_GPE"), method = aml_begin_method(a, "_E00", 0);
+
+	aml_path(a, handler, ARRAY_SIZE(handler));
+	aml_end(a, method);
+	aml_end(a, scope);
+}
+
 static void add_pci_root(struct aml *a)
 {
 	size_t device = aml_begin_device(a, "PCI0"), resources;
@@ -131,6 +175,7 @@ static void add_pci_root(struct aml *a)
 	aml_memory_range(a, (uint32_t)PCI_WINDOW, (uint32_t)PCI_WINDOW_END - 1);
 	aml_end_resources(a, resources);
 	add_pci_routing(a);
+	add_hotplug(a);
 	aml_end(a, device);
 
 	/* The PCI Firmware specification (4.1.2) wants what MCFG names to be a mainboard's resource. */
@@ -169,6 +214,7 @@ static size_t build_dsdt(struct tables *t, unsigned int cpus)
 	add_device(a, "COM1", "PNP0501", PORT_COM1, 8, IRQ_COM1);
 	add_device(a, "RTC_", "PNP0B00", PORT_RTC, 2, IRQ_RTC);
 	aml_end(a, scope);
+	add_events(a);
 	end_table(t, at);
 	return at;
 }
@@ -213,9 +259,11 @@ static size_t build_fadt(struct tables *t, size_t facs, size_t dsdt)
 	put_at(fadt + 56, PORT_PM1_EVENT, 4);
 	put_at(fadt + 64, PORT_PM1_CONTROL, 4);
 	put_at(fadt + 76, PORT_PM_TIMER, 4);
-	fadt[88] = 4;				/* lengths of the three above */
+	put_at(fadt + 80, PORT_GPE0, 4);
+	fadt[88] = 4;				/* lengths of the four above */
 	fadt[89] = 2;
 	fadt[91] = 4;
+	fadt[92] = 2;
 	put_at(fadt + 96, 0x65, 2);		/* no C2 */
 	put_at(fadt + 98, 0x3e9, 2);		/* no C3 */
 	fadt[108] = 0x32;			/* the century's place in CMOS */
@@ -229,6 +277,7 @@ static size_t build_fadt(struct tables *t, size_t facs, size_t dsdt)
 	io_address(fadt + 148, PORT_PM1_EVENT, 4);
 	io_address(fadt + 172, PORT_PM1_CONTROL, 2);
 	io_address(fadt + 208, PORT_PM_TIMER, 4);
+	io_address(fadt + 220, PORT_GPE0, 2);
 	memcpy(fadt + 268, "LAMINA\0", 8);	/* hypervisor's name */
 	end_table(t, at);
 	return at;

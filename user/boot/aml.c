@@ -15,8 +15,17 @@ enum {
 	SCOPE_OP = 0x10,
 	BUFFER_OP = 0x11,
 	PACKAGE_OP = 0x12,
+	METHOD_OP = 0x14,
+	MULTI_NAME_PREFIX = 0x2f,
 	EXT_OP_PREFIX = 0x5b,
+	LOCAL0_OP = 0x60,
+	STORE_OP = 0x70,
+	AND_OP = 0x7b,
+	REGION_OP = 0x80,
+	FIELD_OP = 0x81,
 	DEVICE_OP = 0x82,
+	NOTIFY_OP = 0x86,
+	IF_OP = 0xa0,
 };
 
 /** aml_bytes() - append bytes as they are */
@@ -131,6 +140,92 @@ size_t aml_begin_device(struct aml *a, const char *name)
 	mark = a->len;
 	aml_name(a, name);
 	return mark;
+}
+
+/** aml_begin_method() - Method(name, args) { */
+size_t aml_begin_method(struct aml *a, const char *name, uint8_t args)
+{
+	size_t mark;
+
+	aml_byte(a, METHOD_OP);
+	mark = a->len;
+	aml_name(a, name);
+	aml_byte(a, args);
+	return mark;
+}
+
+/**
+ * aml_io_fields() - OperationRegion(name, SystemIO, port, ...) and Field() of 32 bits each in it
+ * @a: the buffer
+ * @name: the region's
+ * @port: where it begins
+ * @fields: the fields' names
+ * @count: how many
+ */
+void aml_io_fields(struct aml *a, const char *name, uint16_t port, const char *const *fields,
+		   unsigned int count)
+{
+	size_t mark;
+
+	aml_byte(a, EXT_OP_PREFIX);
+	aml_byte(a, REGION_OP);
+	aml_name(a, name);
+	aml_byte(a, 1);		/* system I/O */
+	aml_integer(a, port);
+	aml_integer(a, 4 * count);
+	aml_byte(a, EXT_OP_PREFIX);
+	aml_byte(a, FIELD_OP);
+	mark = a->len;
+	aml_name(a, name);
+	aml_byte(a, 3);		/* accessed as 32 bits */
+	for (; count; count--) {
+		aml_name(a, *fields++);
+		aml_byte(a, 32);
+	}
+	aml_end(a, mark);
+}
+
+/** aml_store() - Store(value, name) */
+void aml_store(struct aml *a, uint32_t value, const char *name)
+{
+	aml_byte(a, STORE_OP);
+	aml_integer(a, value);
+	aml_name(a, name);
+}
+
+/** aml_load() - Store(name, Local0) */
+void aml_load(struct aml *a, const char *name)
+{
+	aml_byte(a, STORE_OP);
+	aml_name(a, name);
+	aml_byte(a, LOCAL0_OP);
+}
+
+/** aml_notify_if() - If (And(Local0, mask)) { Notify(name, value) } */
+void aml_notify_if(struct aml *a, uint32_t mask, const char *name, uint8_t value)
+{
+	size_t mark;
+
+	aml_byte(a, IF_OP);
+	mark = a->len;
+	aml_byte(a, AND_OP);
+	aml_byte(a, LOCAL0_OP);
+	aml_integer(a, mask);
+	aml_byte(a, 0);		/* the result goes nowhere else */
+	aml_byte(a, NOTIFY_OP);
+	aml_name(a, name);
+	aml_integer(a, value);
+	aml_end(a, mark);
+}
+
+/** aml_path() - a name of several parts from the root, which as a statement calls the method */
+void aml_path(struct aml *a, const char *const *parts, uint8_t count)
+{
+	aml_byte(a, '\\');
+	aml_byte(a, MULTI_NAME_PREFIX);
+	aml_byte(a, count);
+	for (; count; count--)
+		aml_name(a, *parts++);
 }
 
 /** aml_begin_package() - Package(elements) { */

@@ -32,10 +32,19 @@ void aml_name_string(struct aml *a, const char *name, const char *text);
 /* Each begin returns a mark for its end. */
 size_t aml_begin_scope(struct aml *a, const char *name);
 size_t aml_begin_device(struct aml *a, const char *name);
+size_t aml_begin_method(struct aml *a, const char *name, uint8_t args);
 size_t aml_begin_name_package(struct aml *a, const char *name, uint8_t elements);
 size_t aml_begin_package(struct aml *a, uint8_t elements);
 void aml_end(struct aml *a, size_t mark);
 void aml_integer(struct aml *a, uint32_t value);
+
+/* Statements of methods, and what they work on. */
+void aml_io_fields(struct aml *a, const char *name, uint16_t port, const char *const *fields,
+		   unsigned int count);
+void aml_store(struct aml *a, uint32_t value, const char *name);
+void aml_load(struct aml *a, const char *name);
+void aml_notify_if(struct aml *a, uint32_t mask, const char *name, uint8_t value);
+void aml_path(struct aml *a, const char *const *parts, uint8_t count);
 
 /* Resources stand between these two. */
 size_t aml_begin_resources(struct aml *a);

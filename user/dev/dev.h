@@ -25,12 +25,15 @@ enum {
 	PORT_PM1_EVENT = 0x600,
 	PORT_PM1_CONTROL = 0x604,
 	PORT_PM_TIMER = 0x608,
+	PORT_GPE0 = 0x60c,
+	PORT_HOTPLUG = 0x610,
 	PORT_PCI = 0xcf8,
 	PORT_RESET = 0xcf9,
 };
 
 #define RESET_VALUE 0x06	/* what ACPI is told to write to PORT_RESET */
 #define S5_TYPE 5		/* SLP_TYP of power-off */
+#define GPE_HOTPLUG 0		/* the only general-purpose event */
 
 /**
  * struct pio_device - a range of ports and who answers
@@ -69,6 +72,7 @@ void pio_access(struct pio_bus *bus, uint16_t port, void *data, unsigned int siz
 struct serial;
 struct rtc;
 struct acpi_pm;
+struct hotplug;
 
 struct serial *serial_new(struct machine *m, int out_fd);
 void serial_free(struct serial *s);
@@ -82,6 +86,12 @@ int rtc_tick(struct rtc *r);
 struct acpi_pm *acpi_pm_new(struct machine *m);
 void acpi_pm_free(struct acpi_pm *pm);
 void acpi_pm_press_power(struct acpi_pm *pm);
+void acpi_pm_raise(struct acpi_pm *pm);
+bool acpi_pm_listens(struct acpi_pm *pm);
+
+struct hotplug *hotplug_new(struct machine *m);
+void hotplug_came(struct hotplug *h, unsigned int slot);
+void hotplug_want(struct hotplug *h, unsigned int slot);
 
 int misc_add(struct machine *m);
 

@@ -29,6 +29,7 @@ struct pci {
 	uint8_t reset;
 	unsigned int raised[PCI_INTX_LINES];	/* how many devices hold the line up */
 	struct pci_device *slots[PCI_SLOTS];
+	uint32_t kept;		/* places where no device is put */
 	struct pci_device bridge;
 };
 
@@ -342,6 +343,7 @@ static void ecam_access(struct pci *pci, uint32_t offset, void *data, unsigned i
 bool pci_mmio(struct pci *pci, uint64_t address, void *data, unsigned int size, bool is_write)
 {
 	struct pci_device *dev = NULL;
+	bool found = true;
 	unsigned int i;
 
 	pthread_mutex_lock(&pci->m->io_lock);
@@ -356,9 +358,14 @@ bool pci_mmio(struct pci *pci, uint64_t address, void *data, unsigned int size, 
 		}
 		if (dev)
 			bar_access(dev, (uint32_t)(address - dev->bar), data, size, is_write);
+		else if (pci->kept && address >= PCI_WINDOW && address < PCI_WINDOW_END)
+			/* Linux lets go of a pulled device once its status reads 0, and never of ones. */
+			memset(data, 0, is_write ? 0 : size);
+		else
+			found = false;
 	}
 	pthread_mutex_unlock(&pci->m->io_lock);
-	return dev || (address >= ECAM_ADDRESS && address - ECAM_ADDRESS < ECAM_SIZE);
+	return found;
 }
 
 /* ---- devices ---- */
@@ -468,7 +475,7 @@ int pci_plug(struct pci_device *dev)
 	unsigned int slot;
 
 	for (slot = 1; slot < PCI_SLOTS; slot++) {
-		if (pci->slots[slot])
+		if (pci->slots[slot] || (pci->kept & 1u << slot))
 			continue;
 		dev->slot = slot;
 		assign(dev);
@@ -509,6 +516,20 @@ void pci_unplug(struct pci_device *dev)
 	if (dev->slot)
 		dev->m->pci->slots[dev->slot] = NULL;
 	dev->slot = 0;
+}
+
+/**
+ * pci_keep_free() - put no device into a place, or do so again
+ * @pci: the bus
+ * @slot: the place
+ * @keep: which
+ */
+void pci_keep_free(struct pci *pci, unsigned int slot, bool keep)
+{
+	if (keep)
+		pci->kept |= 1u << slot;
+	else
+		pci->kept &= ~(1u << slot);
 }
 
 /**

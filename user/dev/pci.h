@@ -130,6 +130,7 @@ uint8_t pci_take_isr(struct pci_device *dev);
 struct pci;
 struct pci *pci_new(struct machine *m);
 void pci_free(struct pci *pci);
+void pci_keep_free(struct pci *pci, unsigned int slot, bool keep);
 bool pci_mmio(struct pci *pci, uint64_t address, void *data, unsigned int size, bool is_write);
 
 #endif

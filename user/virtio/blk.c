@@ -157,6 +157,36 @@ static void blk_free(struct virtio *v)
 	free(b);
 }
 
+/* What the counters are called, in the order in which they lie in struct lamina_blk_stats. */
+static const char *const counters[] = {
+	"reads", "writes", "flushes", "discards", "others", "errors", "read_bytes", "written_bytes",
+	"kicks", "deferred", "irqs",
+};
+
+static void blk_describe(const struct virtio *v, FILE *out)
+{
+	struct blk *b = (struct blk *)v;
+	char link[64], path[200];
+	union {
+		struct lamina_blk_stats stats;
+		uint64_t count[ARRAY_SIZE(counters)];
+	} now;
+	ssize_t i, len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", b->image);
+	len = readlink(link, path, sizeof(path));
+	for (i = 0; i < len; i++) {
+		if (path[i] == '\n')
+			path[i] = '?';
+	}
+	if (len > 0)
+		fprintf(out, "file=%.*s\n", (int)len, path);
+	if (get(b, LAMINA_BLK_STATS, &now.stats))
+		return;
+	for (i = 0; i < (ssize_t)ARRAY_SIZE(counters); i++)
+		fprintf(out, "%s=%llu\n", counters[i], (unsigned long long)now.count[i]);
+}
+
 static const struct virtio_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
 	.class = PCI_CLASS_STORAGE,
@@ -164,6 +194,7 @@ static const struct virtio_ops blk_ops = {
 	.stop = blk_stop,
 	.doorbell = blk_doorbell,
 	.notify = blk_notify,
+	.describe = blk_describe,
 	.free = blk_free,
 };
 
@@ -191,7 +222,7 @@ static int parse_word(struct blk_config *c, const char *word, size_t len)
 
 static void *blk_parse(const char *text)
 {
-	size_t len = strcspn(text, ",");
+	size_t len = text ? strcspn(text, ",") : 0;
 	struct blk_config *c = calloc(1, sizeof(*c) + len + 1);
 
 	if (!c || !len) {
@@ -224,8 +255,9 @@ static int lock_image(int fd, const struct blk_config *c)
 	return fail_errno("cannot lock %s", c->path);
 }
 
-static int open_image(const struct blk_config *c)
+static int blk_open(const void *config)
 {
+	const struct blk_config *c = config;
 	int flags = (c->ro ? O_RDONLY : O_RDWR) | (c->direct ? O_DIRECT : 0) | O_CLOEXEC;
 	struct stat st;
 	int fd;
@@ -251,9 +283,6 @@ static int make_device(struct blk *b, struct machine *m, const struct blk_config
 	struct lamina_blk_backing backing = { .flags = c->ro ? LAMINA_BLK_RDONLY : 0 };
 	char serial[LAMINA_BLK_SERIAL_BYTES];
 
-	b->image = open_image(c);
-	if (b->image < 0)
-		return -1;
 	if (ioctl(m->vm_fd, KVM_CREATE_DEVICE, &create) < 0)
 		return errno == ENODEV || errno == ENOTTY ?
 		       fail("%s has no disks: they need the module", m->config->device) :
@@ -295,7 +324,7 @@ static int describe(struct blk *b, unsigned int queues)
 	return 0;
 }
 
-static struct virtio *blk_create(struct machine *m, const void *config)
+static struct virtio *blk_create(struct machine *m, const void *config, int fd)
 {
 	unsigned int queues = m->config->cpus < LAMINA_BLK_QUEUES ? m->config->cpus :
 								     LAMINA_BLK_QUEUES;
@@ -305,9 +334,11 @@ static struct virtio *blk_create(struct machine *m, const void *config)
 
 	if (!b) {
 		fail("out of memory");
+		close(fd);
 		return NULL;
 	}
-	b->device = b->image = b->watch.fd = -1;
+	b->image = fd;
+	b->device = b->watch.fd = -1;
 	b->v.config_size = sizeof(b->config);
 	for (i = 0; i < queues; i++)
 		sizes[i] = QUEUE_SIZE;
@@ -321,5 +352,6 @@ static struct virtio *blk_create(struct machine *m, const void *config)
 const struct device_kind disk_kind = {
 	.option = "disk",
 	.parse = blk_parse,
+	.open = blk_open,
 	.create = blk_create,
 };

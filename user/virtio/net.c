@@ -254,6 +254,31 @@ static int net_start(struct virtio *v)
 	return -1;
 }
 
+/* The host's view of the tap, turned round: what it receives, the guest has sent. */
+static void net_describe(const struct virtio *v, FILE *out)
+{
+	static const struct {
+		const char *key, *file;
+	} counters[] = {
+		{ "rx_packets", "tx_packets" },
+		{ "rx_bytes", "tx_bytes" },
+		{ "tx_packets", "rx_packets" },
+		{ "tx_bytes", "rx_bytes" },
+	};
+	const struct net *net = (const struct net *)v;
+	const uint8_t *mac = net->config.mac;
+	char value[32];
+	unsigned int i;
+
+	fprintf(out, "tap=%s\nmac=%02x:%02x:%02x:%02x:%02x:%02x\ncarried_by=%s\n", net->name, mac[0],
+		mac[1], mac[2], mac[3], mac[4], mac[5], net->vhost.fd < 0 ? "process" : "vhost");
+	for (i = 0; i < ARRAY_SIZE(counters); i++) {
+		if (!read_line(value, sizeof(value), "/sys/class/net/%s/statistics/%s", net->name,
+			       counters[i].file))
+			fprintf(out, "%s=%s\n", counters[i].key, value);
+	}
+}
+
 static void net_free(struct virtio *v)
 {
 	struct net *net = to_net(v);
@@ -272,6 +297,7 @@ static const struct virtio_ops vhost_ops = {
 	.class = PCI_CLASS_ETHERNET,
 	.start = net_start,
 	.stop = net_stop,
+	.describe = net_describe,
 	.free = net_free,
 };
 
@@ -280,6 +306,7 @@ static const struct virtio_ops user_ops = {
 	.class = PCI_CLASS_ETHERNET,
 	.start = net_start,
 	.stop = net_stop,
+	.describe = net_describe,
 	.notify = net_notify,
 	.free = net_free,
 };
@@ -328,8 +355,11 @@ static int parse_into(struct net_config *config)
 
 static void *net_parse(const char *text)
 {
-	struct net_config *config = calloc(1, sizeof(*config) + strlen(text) + 1);
+	struct net_config *config;
 
+	if (!text)
+		text = "";
+	config = calloc(1, sizeof(*config) + strlen(text) + 1);
 	if (!config) {
 		fail("out of memory");
 		return NULL;
@@ -367,6 +397,28 @@ static void make_mac(const struct machine *m, const struct net_config *config, u
 	mac[0] = (mac[0] & 0xfc) | 2;	/* one card's, given locally */
 }
 
+static int net_open(const void *config)
+{
+	const struct net_config *c = config;
+	int fd = tap_open(c->tap);
+
+	if (fd < 0 || !tap_set_up(c->tap, c->bridge))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* The tap may come from another process. */
+static int check_given(const struct net *net)
+{
+	struct ifreq ifr;
+
+	if (!ioctl(net->tap, TUNGETIFF, &ifr) && (ifr.ifr_flags & IFF_TAP) &&
+	    (ifr.ifr_flags & IFF_VNET_HDR))
+		return 0;
+	return fail("%s is not a tap that can be used", net->name);
+}
+
 static int set_up(struct net *net, struct machine *m, const struct net_config *config)
 {
 	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE };
@@ -386,8 +438,7 @@ static int set_up(struct net *net, struct machine *m, const struct net_config *c
 		snprintf(without, sizeof(without), "%s", fail_text());
 	if (virtio_init(&net->v, m, vhost ? &vhost_ops : &user_ops, sizes, ARRAY_SIZE(sizes)))
 		return -1;
-	net->tap = tap_open(config->tap);
-	if (net->tap < 0 || tap_set_up(config->tap, config->bridge))
+	if (check_given(net))
 		return -1;
 	net->watch = (struct watch){ .fd = net->tap, .ready = on_packet };
 	if (watch_links(net) || virtio_plug(&net->v))
@@ -398,15 +449,17 @@ static int set_up(struct net *net, struct machine *m, const struct net_config *c
 	return 0;
 }
 
-static struct virtio *net_create(struct machine *m, const void *config)
+static struct virtio *net_create(struct machine *m, const void *config, int fd)
 {
 	struct net *net = calloc(1, sizeof(*net));
 
 	if (!net) {
 		fail("out of memory");
+		close(fd);
 		return NULL;
 	}
-	net->tap = net->vhost.fd = net->links.fd = -1;
+	net->tap = fd;
+	net->vhost.fd = net->links.fd = -1;
 	if (!set_up(net, m, config))
 		return &net->v;
 	virtio_free(&net->v);
@@ -416,5 +469,6 @@ static struct virtio *net_create(struct machine *m, const void *config)
 const struct device_kind net_kind = {
 	.option = "net",
 	.parse = net_parse,
+	.open = net_open,
 	.create = net_create,
 };

@@ -63,12 +63,13 @@ static void *rng_parse(const char *text)
 	return malloc(1);
 }
 
-static struct virtio *rng_create(struct machine *m, const void *config)
+static struct virtio *rng_create(struct machine *m, const void *config, int fd)
 {
 	static const uint16_t sizes[] = { 64 };
 	struct virtio *v = calloc(1, sizeof(*v));
 
 	(void)config;
+	(void)fd;
 	if (!v) {
 		fail("out of memory");
 		return NULL;

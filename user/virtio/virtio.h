@@ -29,6 +29,7 @@
 #include <linux/virtio_ring.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/uio.h>
 
 #include "../dev/pci.h"
@@ -82,6 +83,7 @@ struct virtqueue {
  * @doorbell: have a guest's writes to an address be @q's doorbell (0: no longer), in place of an ioeventfd for
  *	virtqueue.kick. -1: they reach @notify as others do
  * @config_write: the guest writes device configuration; without it that is ignored
+ * @describe: what there is to tell of it besides, KEY=VALUE lines
  * @free: close and free all, the struct itself too; stopped and unplugged already
  */
 struct virtio_ops {
@@ -92,6 +94,7 @@ struct virtio_ops {
 	void (*notify)(struct virtio *v, struct virtqueue *q);
 	int (*doorbell)(struct virtio *v, struct virtqueue *q, uint64_t address);
 	void (*config_write)(struct virtio *v, uint32_t offset, const void *data, unsigned int size);
+	void (*describe)(const struct virtio *v, FILE *out);
 	void (*free)(struct virtio *v);
 };
 
@@ -174,13 +177,17 @@ void vq_again(struct virtqueue *q);
 /**
  * struct device_kind - a kind of device that the user can ask for
  * @option: its option is --@option
- * @parse: read the option's argument; NULL with a message if it is wrong. The result is from malloc()
- * @create: make the device and plug it in; NULL with a message
+ * @parse: read the option's argument, NULL without one; NULL with a message if it is wrong. The result is
+ *	from malloc()
+ * @open: a descriptor of what it is made of, opened with the rights of who asks for it; -1 with a message.
+ *	Missing if there is no such thing
+ * @create: make the device of @open's descriptor, which it takes, and plug it in; NULL with a message
  */
 struct device_kind {
 	const char *option;
 	void *(*parse)(const char *text);
-	struct virtio *(*create)(struct machine *m, const void *config);
+	int (*open)(const void *config);
+	struct virtio *(*create)(struct machine *m, const void *config, int fd);
 };
 
 extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind;

@@ -6,6 +6,7 @@
 #include <linux/vhost.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_vsock.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
@@ -47,6 +48,13 @@ static void vsock_stop(struct virtio *v)
 	set_running(to_vsock(v), 0);
 }
 
+static void vsock_describe(const struct virtio *v, FILE *out)
+{
+	const struct vsock *vsock = (const struct vsock *)v;
+
+	fprintf(out, "cid=%llu\n", (unsigned long long)vsock->config.guest_cid);
+}
+
 static void vsock_free(struct virtio *v)
 {
 	vhost_close(&to_vsock(v)->vhost);
@@ -58,6 +66,7 @@ static const struct virtio_ops vsock_ops = {
 	.class = PCI_CLASS_COMMUNICATION,
 	.start = vsock_start,
 	.stop = vsock_stop,
+	.describe = vsock_describe,
 	.free = vsock_free,
 };
 
@@ -68,6 +77,8 @@ static void *vsock_parse(const char *text)
 	/* 0 to 2 mean the hypervisor, oneself and the host. */
 	if (!cid)
 		fail("out of memory");
+	else if (!text)
+		fail("which address? Give a number from 3 on");
 	else if (!parse_number(text, 3, 0xfffffffe, cid))
 		return cid;
 	free(cid);
@@ -100,10 +111,11 @@ static int set_up(struct vsock *vsock, struct machine *m, uint64_t cid)
 	return virtio_plug(&vsock->v);
 }
 
-static struct virtio *vsock_create(struct machine *m, const void *config)
+static struct virtio *vsock_create(struct machine *m, const void *config, int fd)
 {
 	struct vsock *vsock = calloc(1, sizeof(*vsock));
 
+	(void)fd;
 	if (!vsock) {
 		fail("out of memory");
 		return NULL;
