@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The verbs that change a running guest's devices: attach, detach. What a device is made of is opened here,
+ * The verbs that change a running guest's devices: attach, detach, balloon. What a device is made of is opened here,
  * with the rights and from the place of who asks, and its descriptor goes to the process that runs the guest.
  */
 #include <argp.h>
@@ -13,8 +13,8 @@
 
 #include "control.h"
 #include "devices.h"
+#include "machine.h"
 #include "tool.h"
-#include "virtio/virtio.h"
 
 #define DETACH_SECONDS 30
 #define MOST_SECONDS (LAMINA_MAX_TIMEOUT_MS / 1000)
@@ -28,18 +28,20 @@ enum {
 /**
  * struct change_args - the command line
  * @device: the hypervisor
- * @words: NAME KIND [HOW] or NAME DEVICE
+ * @words: NAME KIND [HOW], or NAME DEVICE, or NAME SIZE
  * @count: how many, up to @most
+ * @second: what is said where the second one is missing
  */
 struct change_args {
 	const char *device;
 	const char *words[3];
 	unsigned int count, most;
+	const char *second;
 	unsigned long timeout;
 	bool force;
 };
 
-static const struct argp_option attach_options[] = {
+static const struct argp_option options[] = {
 	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
 	{ 0 },
 };
@@ -54,7 +56,6 @@ static const struct argp_option detach_options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct change_args *args = state->input;
-	bool attach = args->most == 3;
 
 	switch (key) {
 	case KEY_DEVICE:
@@ -75,10 +76,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!args->count)
 			argp_error(state, "which guest? 'lamina list' names them");
-		if (args->count == 1 && attach)
-			argp_error(state, "what? As in 'lamina attach %s disk FILE'", args->words[0]);
 		if (args->count == 1)
-			argp_error(state, "which device? 'lamina show %s' names them", args->words[0]);
+			argp_error(state, args->second, args->words[0]);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -124,17 +123,21 @@ static int attach(const struct change_args *args, const struct device_kind *kind
 int cmd_attach(int argc, char **argv)
 {
 	static const struct argp argp = {
-		.options = attach_options, .parser = parse,
+		.options = options, .parser = parse,
 		.args_doc = "NAME disk FILE[,ro][,direct][,serial=S]\n"
 			    "NAME net tap=NAME[,bridge=NAME][,mac=ADDRESS]\n"
 			    "NAME vsock CID\n"
-			    "NAME rng",
+			    "NAME rng\n"
+			    "NAME balloon",
 		.doc = "Attach a device to a guest while it runs, and print what it is called.\v"
 		       "The words mean what they do as options of 'lamina run'. The device stays until it is detached or "
 		       "the guest ends, also when the guest starts again.\n\n"
 		       "Exit status: 0 it is attached; 1 no such guest, or it refused; 2 usage.",
 	};
-	struct change_args args = { .device = default_device(), .most = 3 };
+	struct change_args args = {
+		.device = default_device(), .most = 3,
+		.second = "what? As in 'lamina attach %s disk FILE'",
+	};
 	const struct device_kind *kind;
 	void *config;
 	int err;
@@ -184,8 +187,46 @@ int cmd_detach(int argc, char **argv)
 	};
 	struct change_args args = {
 		.device = default_device(), .most = 2, .timeout = DETACH_SECONDS,
+		.second = "which device? 'lamina show %s' names them",
 	};
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	return detach(&args) ? complain() : LM_EXIT_OK;
+}
+
+static int too_little(uint64_t memory)
+{
+	return memory < LEAST_MEMORY ? fail("too little: a guest keeps 16M at least") : 0;
+}
+
+/** cmd_balloon() - the verb */
+int cmd_balloon(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options, .parser = parse, .args_doc = "NAME SIZE",
+		.doc = "Ask a guest to make do with SIZE of its memory and to give the rest back, or to take it again.\v"
+		       "SIZE has K, M, G or T; MiB without. The guest needs a balloon (--balloon) and takes its time: "
+		       "'lamina show' tells how far it is. A guest that runs out of memory takes from its balloon.\n\n"
+		       "Exit status: 0 it was asked; 1 no such guest, or it refused; 2 usage.",
+	};
+	struct change_args args = {
+		.device = default_device(), .most = 2,
+		.second = "how much memory shall '%s' keep? Give for example 256M",
+	};
+	char request[64];
+	uint64_t memory;
+	int handle, err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	if (parse_size(args.words[1], &memory) || too_little(memory)) {
+		fprintf(stderr, "lamina balloon: %s\n", fail_text());
+		return LM_EXIT_USAGE;
+	}
+	handle = guest_open(args.device, args.words[0]);
+	if (handle < 0)
+		return complain();
+	snprintf(request, sizeof(request), ASK_BALLOON "%llu", (unsigned long long)memory);
+	err = guest_ask(handle, args.words[0], request, -1);
+	close(handle);
+	return err ? complain() : LM_EXIT_OK;
 }

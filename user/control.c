@@ -188,6 +188,9 @@ static const char *serve_devices(const struct lamina_message *msg, char *text, s
 	arg = after(what, ASK_REMOVE);
 	if (arg)
 		return device_remove(m, arg, !control.held);
+	arg = after(what, ASK_BALLOON);
+	if (arg)
+		return device_balloon(m, arg);
 	if (control.paused)
 		return "it is paused: its devices change when 'lamina resume' lets it take part";
 	arg = after(what, ASK_ATTACH);
@@ -224,7 +227,7 @@ static const char *serve(const struct lamina_message *msg, char *text, size_t si
 		return NULL;
 	}
 	if (after(what, ASK_DEVICE) || after(what, ASK_REMOVE) || after(what, ASK_ATTACH) ||
-	    after(what, ASK_DETACH))
+	    after(what, ASK_DETACH) || after(what, ASK_BALLOON))
 		return serve_devices(msg, text, size, later);
 	return "it does not know that request: it was started by another version of lamina";
 }

@@ -21,6 +21,7 @@ struct machine;
 #define ASK_ATTACH "attach "	/* KIND, and after a blank how; with what kind->open() gave */
 #define ASK_DETACH "detach "	/* DEVICE; answered once it is gone */
 #define ASK_REMOVE "remove "	/* DEVICE: at once */
+#define ASK_BALLOON "balloon "	/* bytes of memory that the guest shall keep */
 #define ASK_DEVICE "device "	/* which, from 0 on: KEY=VALUE lines */
 
 /* control.c: the owner */

@@ -21,7 +21,9 @@
 #define NOT_LISTENING \
 	"its system does not listen to hot-plug: it has no ACPI, or has not got that far yet"
 
-static const struct device_kind *const kinds[] = { &net_kind, &rng_kind, &vsock_kind, &disk_kind };
+static const struct device_kind *const kinds[] = {
+	&net_kind, &rng_kind, &vsock_kind, &disk_kind, &balloon_kind,
+};
 
 /**
  * device_kind() - find a kind of devices
@@ -37,7 +39,7 @@ const struct device_kind *device_kind(const char *option)
 		if (!strcmp(kinds[i]->option, option))
 			return kinds[i];
 	}
-	fail("there is no kind of device '%s': there are disk, net, vsock and rng", option);
+	fail("there is no kind of device '%s': there are disk, net, vsock, rng and balloon", option);
 	return NULL;
 }
 
@@ -293,6 +295,26 @@ const char *device_remove(struct machine *m, const char *name, bool started)
 		if (started)
 			hotplug_want(m->hotplug, slot);
 	}
+	pthread_mutex_unlock(&m->io_lock);
+	return why;
+}
+
+/**
+ * device_balloon() - ask the guest to keep so much memory
+ * @m: the machine
+ * @bytes: how much, in decimal
+ *
+ * Return: NULL, or why not.
+ */
+const char *device_balloon(struct machine *m, const char *bytes)
+{
+	unsigned long memory;
+	const char *why;
+
+	if (parse_number(bytes, 0, ~0ul, &memory))
+		return fail_text();
+	pthread_mutex_lock(&m->io_lock);
+	why = balloon_set(m, memory);
 	pthread_mutex_unlock(&m->io_lock);
 	return why;
 }

@@ -23,6 +23,7 @@ const char *device_attach(struct machine *m, const char *what, int fd, bool star
 			  char *text, size_t size);
 const char *device_detach(struct machine *m, const char *name, uint64_t id, bool *later);
 const char *device_remove(struct machine *m, const char *name, bool started);
+const char *device_balloon(struct machine *m, const char *bytes);
 const char *device_describe(struct machine *m, const char *number, char *text, size_t size);
 
 #endif

@@ -17,6 +17,7 @@
 #include "virtio/virtio.h"
 
 #define MAX_DEVICES (PCI_SLOTS - 1)
+#define LEAST_MEMORY (16ull << 20)
 #define MAX_CPUS 254		/* xAPIC ids; 255 is the broadcast */
 
 /** enum stop_reason - why the machine stopped; the first one stands */

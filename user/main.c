@@ -24,6 +24,7 @@ static const struct verb {
 	{ "console", cmd_console, "attach to the console of a guest without a terminal" },
 	{ "attach", cmd_attach, "give a running guest a device" },
 	{ "detach", cmd_detach, "take a device away from a running guest" },
+	{ "balloon", cmd_balloon, "ask a guest to give memory back, or to take it again" },
 	{ "stop", cmd_stop, "press a guest's power button and wait for its end" },
 	{ "pause", cmd_pause, "let a guest stand still" },
 	{ "resume", cmd_resume, "let a paused guest go on" },

@@ -16,7 +16,6 @@
 #include "tool.h"
 
 #define DEFAULT_MEMORY (512ull << 20)
-#define LEAST_MEMORY (16ull << 20)
 #define DEFAULT_CMDLINE "console=ttyS0"
 
 enum {
@@ -32,7 +31,7 @@ enum {
 };
 
 /* The kinds of devices on the PCI bus that are options. */
-static const char *const device_options[] = { "net", "rng", "vsock", "disk" };
+static const char *const device_options[] = { "net", "rng", "vsock", "disk", "balloon" };
 
 struct run_args {
 	struct machine_config config;
@@ -56,6 +55,7 @@ static const struct argp_option options[] = {
 	{ "rng", KEY_DEVICES + 1, NULL, 0, "A source of random numbers (virtio-rng)", 0 },
 	{ "vsock", KEY_DEVICES + 2, "CID", 0, "Sockets between host and guest; the guest's address is CID, from 3 on", 0 },
 	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },
+	{ "balloon", KEY_DEVICES + 4, NULL, 0, "A balloon (virtio-balloon), for 'lamina balloon'; free memory goes back to the host by itself", 0 },
 	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
 	{ 0 },
 };

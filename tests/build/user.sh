@@ -138,7 +138,7 @@ refused 1 'load: no such file' 'cannot read the module' load --module /nonexiste
 refused 2 'check: an argument' 'too much' check frob
 exits 0 'version' $lamina --version
 like 'version: what it says' "$output" '^lamina [0-9]+\.'
-for verb in run create start list show console stop pause resume kill attach detach events check load unload; do
+for verb in run create start list show console stop pause resume kill attach detach balloon events check load unload; do
 	exits 0 "help of $verb" $lamina help $verb
 	like "help of $verb: what it says" "$output" "^Usage: lamina $verb"
 	like "help of $verb: exit statuses" "$output" 'Exit status'
@@ -171,6 +171,8 @@ refused 1 'attach: no module' 'load the module' attach a rng --device "$PWD/$out
 refused 1 'detach: no module' 'load the module' detach a b --device "$PWD/$out/nonexistent"
 refused 2 'attach: no kind' "no kind of device 'x'" attach a x
 refused 2 'attach: rng takes nothing' 'takes no argument' attach a rng x
+refused 2 'balloon: no size' 'how much memory' balloon a
+refused 2 'balloon: too little' 'keeps 16M' balloon a 15M
 refused 2 'detach: no device' 'which device' detach a
 refused 2 'stop: timeout' 'not a number' stop --timeout x a
 refused 2 'events: count' 'not a number' events --count 0

@@ -88,6 +88,7 @@ tell one 'await [ -e /dev/vdb ]; echo "job: vdb $(cat /sys/block/vdb/size /sys/b
 running one '^job: vdb' || exit
 like 'the guest finds it, with its data' "$(cat "$work/one.out")" \
 	"^job: vdb 16384 second $(sum </tmp/b)"
+# shellcheck disable=SC2016 # for the guest
 tell one 'dd if=/dev/urandom of=/data bs=64k count=32 2>/dev/null; dd if=/data of=/dev/vdb bs=64k conv=fsync 2>/dev/null; echo "job: wrote $(sha256sum </data | cut -c 1-64)"'
 running one '^job: wrote'
 is 'what the guest writes is in the image' \
@@ -106,6 +107,7 @@ refused 1 'a disk that is attached already' '^lamina: /tmp/b is in use by anothe
 exits 0 'attach a network card' lamina attach one net tap=lmtap1,bridge=lmbr,mac=52:54:00:12:34:57
 is 'what it is called' "$output" 'net0 at 00:03.0'
 like 'its tap is in the bridge' "$(ip link show lmtap1)" 'master lmbr'
+# shellcheck disable=SC2016 # for the guest
 tell one 'await [ -e /sys/class/net/eth0 ]; ip link set eth0 up; ip addr add 10.9.0.2/24 dev eth0; ping -c 3 -w 60 10.9.0.1 >/dev/null && echo "job: card $(cat /sys/class/net/eth0/address)"'
 running one '^job: card'
 like 'the guest uses it' "$(cat "$work/one.out")" '^job: card 52:54:00:12:34:57'

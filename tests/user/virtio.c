@@ -422,6 +422,31 @@ static void storm_ring(void)
 	*(machine.devices[0]->running ? &served : &broken) += 1;
 }
 
+/* Other devices than the first: whatever is done to them, the neighbour does not notice. */
+static void storm_of(const struct device_kind *kind, const char *config, const char *name)
+{
+	uint32_t *buffer = ram(BUFFER(1));
+	unsigned int i, j, lost = 0;
+
+	virtio_free(machine.devices[0]);
+	machine.devices[0] = kind->create(&machine, config, -1);
+	served = broken = 0;
+	for (i = 0; machine.devices[0] && i < ROUNDS / 4; i++) {
+		if (chance() % 4)
+			storm_ring();
+		else
+			storm_bar();
+		/* Page frame numbers, for a balloon: there and not there, but not the neighbour's. */
+		for (j = 0; j < 16; j++)
+			buffer[chance() % 1024] = chance() & 1 ? chance() % 0x200 : chance();
+		if (i % 16 == 0)
+			serve();
+		if (i % 1000 == 0)
+			lost += !gives_bytes(2);
+	}
+	CHECK(name, machine.devices[0] && !lost && served > ROUNDS / 200);
+}
+
 static void test_storm(void)
 {
 	unsigned int i, lost = 0;
@@ -457,6 +482,7 @@ static void test_storm(void)
 	CHECK("storm: a reset brings the device back, and the other did not notice", !lost);
 	CHECK("storm: rings were served, and rings were refused", served > ROUNDS / 50 &&
 	      broken > ROUNDS / 50);
+	storm_of(&balloon_kind, "", "storm: a balloon");
 	bring_up(1, 0);
 	set_status(1, 0);
 	set_status(2, 0);

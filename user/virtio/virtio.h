@@ -190,6 +190,9 @@ struct device_kind {
 	struct virtio *(*create)(struct machine *m, const void *config, int fd);
 };
 
-extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind;
+extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind, balloon_kind;
+
+/* balloon.c */
+const char *balloon_set(struct machine *m, uint64_t memory);
 
 #endif
