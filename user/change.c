@@ -128,7 +128,8 @@ int cmd_attach(int argc, char **argv)
 			    "NAME net tap=NAME[,bridge=NAME][,mac=ADDRESS]\n"
 			    "NAME vsock CID\n"
 			    "NAME rng\n"
-			    "NAME balloon",
+			    "NAME balloon\n"
+			    "NAME console virtio",
 		.doc = "Attach a device to a guest while it runs, and print what it is called.\v"
 		       "The words mean what they do as options of 'lamina run'. The device stays until it is detached or "
 		       "the guest ends, also when the guest starts again.\n\n"

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -36,7 +37,7 @@ static struct {
 	uint8_t held[64];
 } console;
 
-static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
+static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH };
 static const int deadly[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
 
 static bool in_foreground(void)
@@ -158,9 +159,11 @@ static bool escape(struct machine *m, uint8_t key)
 
 static void feed(struct machine *m)
 {
-	unsigned int took = serial_receive(m->serial, console.held, console.held_len);
+	int took = vconsole_receive(m, console.held, console.held_len);
 
-	console.held_len -= took;
+	if (took < 0)
+		took = (int)serial_receive(m->serial, console.held, console.held_len);
+	console.held_len -= (unsigned int)took;
 	memmove(console.held, console.held + took, console.held_len);
 }
 
@@ -193,6 +196,14 @@ static void read_input(struct machine *m)
 	}
 }
 
+static void tell_size(struct machine *m)
+{
+	struct winsize size;
+
+	if (console.tty && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
+		vconsole_resize(m, size.ws_col, size.ws_row);
+}
+
 static void read_signal(struct machine *m)
 {
 	struct signalfd_siginfo info;
@@ -206,6 +217,9 @@ static void read_signal(struct machine *m)
 			break;
 		case SIGCONT:
 			set_raw();
+			break;
+		case SIGWINCH:
+			tell_size(m);
 			break;
 		default:
 			m->stop_signal = (int)info.ssi_signo;
@@ -231,6 +245,7 @@ void console_serve(struct machine *m)
 	bool output = false;
 	uint64_t events;
 
+	tell_size(m);
 	while (!machine_stopping(m)) {
 		int wait = rtc_tick(m->rtc);
 		struct pollfd fds[] = {
@@ -263,7 +278,9 @@ void console_serve(struct machine *m)
 			loop_serve(m);
 		if (fds[2].revents)
 			read_input(m);
-		if (output)
-			output = serial_flush(m->serial);
+		if (output) {
+			output = vconsole_flush(m);
+			output = serial_flush(m->serial) || output;
+		}
 	}
 }

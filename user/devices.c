@@ -22,7 +22,7 @@
 	"its system does not listen to hot-plug: it has no ACPI, or has not got that far yet"
 
 static const struct device_kind *const kinds[] = {
-	&net_kind, &rng_kind, &vsock_kind, &disk_kind, &balloon_kind,
+	&net_kind, &rng_kind, &vsock_kind, &disk_kind, &balloon_kind, &console_kind,
 };
 
 /**
@@ -39,7 +39,7 @@ const struct device_kind *device_kind(const char *option)
 		if (!strcmp(kinds[i]->option, option))
 			return kinds[i];
 	}
-	fail("there is no kind of device '%s': there are disk, net, vsock, rng and balloon", option);
+	fail("there is no kind of device '%s': there are disk, net, vsock, rng, balloon and console", option);
 	return NULL;
 }
 

@@ -154,6 +154,7 @@ struct machine *machine_new(struct machine_config *config, int out_fd)
 		return NULL;
 	}
 	m->config = config;
+	m->out_fd = out_fd;
 	m->fd = m->vm_fd = m->loop_fd = -1;
 	pthread_mutex_init(&m->crash_lock, NULL);
 	pthread_mutex_init(&m->pause.lock, NULL);

@@ -125,6 +125,8 @@ struct machine_pause {
  * @devices: what is on it, @nr_devices of them, in the order of the configuration's
  * @hotplug: tells the guest of changes there
  * @ports: port I/O
+ * @console: the virtio console, if there is one; under io_lock
+ * @out_fd: where consoles write to; not blocking
  * @owned: devices that are freed with the machine and need no more than that
  * @pause: whether its vCPUs may run
  * @stop: enum stop_reason
@@ -153,6 +155,8 @@ struct machine {
 	struct rtc *rtc;
 	struct acpi_pm *pm;
 	struct hotplug *hotplug;
+	struct vconsole *console;
+	int out_fd;
 	void *owned[4];
 	unsigned int owned_count;
 

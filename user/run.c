@@ -17,6 +17,7 @@
 
 #define DEFAULT_MEMORY (512ull << 20)
 #define DEFAULT_CMDLINE "console=ttyS0"
+#define VIRTIO_CMDLINE "console=hvc0"
 
 enum {
 	KEY_KERNEL = 0x100,
@@ -31,13 +32,14 @@ enum {
 };
 
 /* The kinds of devices on the PCI bus that are options. */
-static const char *const device_options[] = { "net", "rng", "vsock", "disk", "balloon" };
+static const char *const device_options[] = { "net", "rng", "vsock", "disk", "balloon", "console" };
 
 struct run_args {
 	struct machine_config config;
 	bool no_reboot;
 	bool overcommit;
 	bool detach;
+	bool hvc;		/* there is a virtio console */
 	bool create;		/* detached, and waits for 'lamina start' */
 };
 
@@ -56,6 +58,7 @@ static const struct argp_option options[] = {
 	{ "vsock", KEY_DEVICES + 2, "CID", 0, "Sockets between host and guest; the guest's address is CID, from 3 on", 0 },
 	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },
 	{ "balloon", KEY_DEVICES + 4, NULL, 0, "A balloon (virtio-balloon), for 'lamina balloon'; free memory goes back to the host by itself", 0 },
+	{ "console", KEY_DEVICES + 5, "virtio", 0, "A console (virtio-console, hvc0) on this terminal, besides the serial port; the kernel uses it unless --append says otherwise", 0 },
 	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
 	{ 0 },
 };
@@ -137,6 +140,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--detach needs --name NAME, or nobody could find the guest");
 		if (!config->boot.kernel)
 			argp_error(state, "no kernel: give one with --kernel FILE");
+		if (!config->boot.cmdline)
+			config->boot.cmdline = args->hvc ? VIRTIO_CMDLINE : DEFAULT_CMDLINE;
 		break;
 	default:
 		if (key < KEY_DEVICES || key >= KEY_DEVICES + (int)ARRAY_SIZE(device_options))
@@ -144,6 +149,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		option = device_options[key - KEY_DEVICES];
 		if (device_ask_for(config, device_kind(option), arg, -1))
 			argp_error(state, "--%s: %s", option, fail_text());
+		args->hvc |= !strcmp(option, "console");
 		break;
 	}
 	return 0;
@@ -245,7 +251,6 @@ static int run(int argc, char **argv, bool create)
 			.name = "guest",
 			.memory = DEFAULT_MEMORY,
 			.cpus = 1,
-			.boot.cmdline = DEFAULT_CMDLINE,
 		},
 		.detach = create,
 		.create = create,

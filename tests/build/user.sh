@@ -173,6 +173,7 @@ refused 2 'attach: no kind' "no kind of device 'x'" attach a x
 refused 2 'attach: rng takes nothing' 'takes no argument' attach a rng x
 refused 2 'balloon: no size' 'how much memory' balloon a
 refused 2 'balloon: too little' 'keeps 16M' balloon a 15M
+refused 2 'console: what is that' "only 'virtio'" run --kernel x --console x
 refused 2 'detach: no device' 'which device' detach a
 refused 2 'stop: timeout' 'not a number' stop --timeout x a
 refused 2 'events: count' 'not a number' events --count 0

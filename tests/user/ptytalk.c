@@ -5,7 +5,7 @@
  * ptytalk SECONDS [STEP]... -- COMMAND [ARG]...
  *
  * Steps, one after the other: "expect=TEXT" waits for the text, "send=TEXT" types it (^X for a control
- * character), "signal=N" sends a signal to the command, "raw" and "cooked" check the terminal's mode,
+ * character), "size=COLUMNSxROWS" changes the terminal's size, "signal=N" sends a signal to the command, "raw" and "cooked" check the terminal's mode,
  * "pause=MS" waits. Then it waits for the command's end and checks that the terminal is as it was.
  * What the command prints is printed. Exit status: the command's (128 + N for a signal), 124 when a step
  * or the end does not come in time, 125 when the terminal is not in the mode that it should be in.
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -106,12 +107,23 @@ static void check_raw(int want)
 		give_up(125, "the terminal is not ", want ? "raw" : "cooked");
 }
 
+static void set_size(const char *text)
+{
+	struct winsize size = { 0 };
+
+	if (sscanf(text, "%hux%hu", &size.ws_col, &size.ws_row) != 2 ||
+	    ioctl(master, TIOCSWINSZ, &size))
+		give_up(124, "cannot set the size ", text);
+}
+
 static void take(const char *what)
 {
 	if (!strncmp(what, "expect=", 7))
 		expect(what + 7);
 	else if (!strncmp(what, "send=", 5))
 		send_text(what + 5);
+	else if (!strncmp(what, "size=", 5))
+		set_size(what + 5);
 	else if (!strncmp(what, "signal=", 7))
 		kill(child, atoi(what + 7));
 	else if (!strncmp(what, "pause=", 6))

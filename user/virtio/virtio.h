@@ -190,7 +190,13 @@ struct device_kind {
 	struct virtio *(*create)(struct machine *m, const void *config, int fd);
 };
 
-extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind, balloon_kind;
+extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind, balloon_kind,
+				console_kind;
+
+/* console.c */
+bool vconsole_flush(struct machine *m);
+int vconsole_receive(struct machine *m, const uint8_t *data, unsigned int len);
+void vconsole_resize(struct machine *m, unsigned int columns, unsigned int rows);
 
 /* balloon.c */
 const char *balloon_set(struct machine *m, uint64_t memory);
