@@ -12,8 +12,9 @@ mkdir -p "$work"
 
 # What the host leaves out of its boot because it is slow ($quick_boot in scripts/lib.sh),
 # guests leave out as well.
-quick=$(tr ' ' '\n' </proc/cmdline |
-	grep -E '^(cryptomgr|initcall_blacklist|rodata|nowatchdog)' | tr '\n' ' ')
+quick=''
+[ "$LAMINA_HOST" != intel ] || quick=$(tr ' ' '\n' </proc/cmdline | sort -u |
+	grep -E '^(cryptomgr|initcall_blacklist|rodata|nowatchdog|mitigations)' | tr '\n' ' ')
 
 # How many CPUs a guest gets. In Bochs a guest with two on one of the host's may hang at boot
 # (docs/vmx-features.md).
