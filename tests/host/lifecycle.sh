@@ -5,6 +5,7 @@
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
 # add: tests/guest/build/lmtest
+# on: amd intel
 # timeout: 300
 
 . tests/lib.sh
