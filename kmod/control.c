@@ -166,8 +166,10 @@ static void lm_calls_end(struct lm_ident *ident, int error)
 }
 
 /**
- * lm_control_gone - the VM has ended: its handles are stale
+ * lm_control_gone - the VM or its owner's memory has ended: its handles are stale
  * @ident: of the VM
+ *
+ * May be called twice.
  */
 void lm_control_gone(struct lm_ident *ident)
 {

@@ -269,6 +269,7 @@ int lm_open_ioctl(const struct lamina_name __user *arg)
 
 /* ---- states ---- */
 
+/* lm_vms_lock held. */
 static void lm_vm_enter_state(struct lm_vm *vm, u32 state, const char *reason)
 {
 	static const u8 events[] = {
@@ -278,13 +279,11 @@ static void lm_vm_enter_state(struct lm_vm *vm, u32 state, const char *reason)
 		[LAMINA_STATE_CRASHED] = LAMINA_EVENT_CRASHED,
 	};
 
-	mutex_lock(&lm_vms_lock);
 	WRITE_ONCE(vm->life.state, state);
 	if (!vm->life.started && state == LAMINA_STATE_RUNNING)
 		vm->life.started = ktime_get_boottime_ns();
 	strscpy(vm->life.reason, reason, sizeof(vm->life.reason));
 	lm_netlink_event(vm, events[state]);
-	mutex_unlock(&lm_vms_lock);
 }
 
 /**
@@ -293,9 +292,13 @@ static void lm_vm_enter_state(struct lm_vm *vm, u32 state, const char *reason)
  */
 void lm_vm_runs(struct lm_vm *vm)
 {
-	/* Two vCPUs may come at once: one more event, no harm. */
-	if (READ_ONCE(vm->life.state) == LAMINA_STATE_CREATED)
+	if (READ_ONCE(vm->life.state) != LAMINA_STATE_CREATED)
+		return;
+	mutex_lock(&lm_vms_lock);
+	/* Another vCPU may have come first, or the owner may have said more. */
+	if (vm->life.state == LAMINA_STATE_CREATED)
 		lm_vm_enter_state(vm, LAMINA_STATE_RUNNING, "");
+	mutex_unlock(&lm_vms_lock);
 }
 
 /**
@@ -303,17 +306,24 @@ void lm_vm_runs(struct lm_vm *vm)
  * @vm: the VM
  * @arg: the state
  *
- * Return: 0 or an errno
+ * Return: 0, -EINVAL, -EFAULT, or -EBUSY if the VM has ended
  */
 int lm_state_ioctl(struct lm_vm *vm, const struct lamina_state __user *arg)
 {
 	struct lamina_state s;
+	int r = 0;
 
 	if (copy_from_user(&s, arg, sizeof(s)))
 		return -EFAULT;
 	if (s.state < LAMINA_STATE_RUNNING || s.state > LAMINA_STATE_CRASHED || s.flags ||
 	    !lm_text_good(s.reason, sizeof(s.reason)))
 		return -EINVAL;
-	lm_vm_enter_state(vm, s.state, s.reason);
-	return 0;
+	mutex_lock(&lm_vms_lock);
+	/* Once it has ended, nothing else comes: who says more has been overtaken. */
+	if (vm->life.state >= LAMINA_STATE_STOPPED)
+		r = -EBUSY;
+	else
+		lm_vm_enter_state(vm, s.state, s.reason);
+	mutex_unlock(&lm_vms_lock);
+	return r;
 }

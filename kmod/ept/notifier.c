@@ -177,7 +177,11 @@ static int lm_mn_test_young(struct mmu_notifier *mn, struct mm_struct *mm, unsig
 	return lm_mn_age(mn, addr, addr + 1, false);
 }
 
-/* The owner's memory goes away, though somebody may hold the VM's file still. */
+/*
+ * The owner's memory goes away, though somebody may hold the VM's file still: a child
+ * with its descriptors.  Nobody can run or serve the VM any more, so its handles are
+ * stale.  What lm_control_gone() locks is never held over anything that waits for this.
+ */
 static void lm_mn_release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
 	struct lm_zap z = { .vm = lm_mn_vm(mn), .may_resched = true };
@@ -187,6 +191,7 @@ static void lm_mn_release(struct mmu_notifier *mn, struct mm_struct *mm)
 	smp_mb();	/* no thread of the mm is left; before the last look at the leaves all the same */
 	lm_zap_range(&z, 0, lm_level_pages(mem->levels + 1));
 	lm_zap_finish(&z);
+	lm_control_gone(z.vm->ident);
 }
 
 const struct mmu_notifier_ops lm_notifier_ops = {

@@ -203,6 +203,41 @@ static void stale(void)
 	}
 }
 
+/* A child that has the owner's descriptors keeps the VM, but nobody can run or serve it. */
+static void orphan(void)
+{
+	struct lamina_message m;
+	int ready[2], h, vm, own;
+	pid_t pid, child = 0;
+
+	need_names();
+	OK(pipe(ready));
+	pid = fork();
+	if (!pid) {
+		vm = ioctl(e.sys, KVM_CREATE_VM, 0);
+		own = ioctl(vm, LAMINA_OWN, 0);
+		child = set_name(vm, 0, "api-orphan") || own < 0 ? -1 : fork();
+		if (!child)
+			for (;;)
+				pause();
+		if (write(ready[1], &child, sizeof(child)) != sizeof(child))
+			_exit(1);
+		pause();
+	}
+	IS(read(ready[0], &child, sizeof(child)), sizeof(child));
+	TRUE(child > 0);
+	OK(h = open_name("api-orphan"));
+	ERR(call(h, "x", -1, 5, &m), ETIMEDOUT);
+	IS(poll(&(struct pollfd){ .fd = h }, 1, 0), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	IS(poll(&(struct pollfd){ .fd = h }, 1, 10000), 1);
+	ERR(call(h, "x", -1, 1000, &m), ESTALE);
+	ERR(open_name("api-orphan"), ENOENT);
+	if (child > 0)
+		kill(child, SIGKILL);
+}
+
 static int owner, handle;
 static void *volatile bad_pointer = BAD_PTR;	/* the compiler need not know */
 
@@ -421,11 +456,21 @@ static void states(void)
 	ERR(ioctl(e.vm, LAMINA_SET_STATE, &s), EINVAL);
 	ERR(ioctl(e.vm, LAMINA_SET_STATE, BAD_PTR), EFAULT);
 	ERR(ioctl(e.sys, LAMINA_SET_STATE, &s), ENOTTY);
+	/* the end is the end, whoever comes late */
+	memset(s.reason, 0, sizeof(s.reason));
+	s.state = LAMINA_STATE_RUNNING;
+	OK(ioctl(e.vm, LAMINA_SET_STATE, &s));
+	s.state = LAMINA_STATE_STOPPED;
+	OK(ioctl(e.vm, LAMINA_SET_STATE, &s));
+	s.state = LAMINA_STATE_PAUSED;
+	ERR(ioctl(e.vm, LAMINA_SET_STATE, &s), EBUSY);
+	s.state = LAMINA_STATE_RUNNING;
+	ERR(ioctl(e.vm, LAMINA_SET_STATE, &s), EBUSY);
 }
 
 const struct test name_tests[] = {
 	{ "naming", naming }, { "open-by-name", opening }, { "other-users", others },
-	{ "stale-handle", stale }, { "control-calls", calls }, { "control-limits", limits },
+	{ "stale-handle", stale }, { "orphan", orphan }, { "control-calls", calls }, { "control-limits", limits },
 	{ "name-race", race }, { "vm-states", states },
 	{ NULL, NULL },
 };

@@ -111,7 +111,10 @@ struct lamina_state {
  * of the VM), write() answers one (ENOENT: who asked does not wait any more).
  */
 #define LAMINA_OWN		_IO(LAMINA_IOC, 0x04)
-/* On a VM's descriptor: tell those who watch.  EINVAL: state, flags, reason. */
+/*
+ * On a VM's descriptor: tell those who watch.  STOPPED and CRASHED are the last word.
+ * EINVAL: state, flags, reason; EBUSY: the VM has ended.
+ */
 #define LAMINA_SET_STATE	_IOW(LAMINA_IOC, 0x05, struct lamina_state)
 
 /*
