@@ -136,12 +136,14 @@ static const char *do_pause(void)
 		return "it has not been started yet";
 	if (control.paused)
 		return "it is paused already";
-	pause_begin(control.m);
-	/* A vCPU may be waiting for room on the console. */
-	while (!pause_complete(control.m) && !machine_stopping(control.m)) {
+	/* Again and again, since a vCPU may just be starting; or it may be waiting for room on the console. */
+	do {
+		if (machine_stopping(control.m))
+			return "it is about to end";
+		pause_begin(control.m);
 		control_drain();
 		poll(NULL, 0, 1);
-	}
+	} while (!pause_complete(control.m));
 	control.paused = true;
 	tell(LAMINA_STATE_PAUSED, "");
 	return NULL;
@@ -383,9 +385,10 @@ void control_close(struct machine *m)
 	uint64_t one = 1;
 
 	if (control.started) {
-		tell_end(m);
 		if (write(control.quit_fd, &one, sizeof(one)) == sizeof(one))
 			pthread_join(control.thread, NULL);
+		/* Afterwards, so that this is the last that is told. */
+		tell_end(m);
 	}
 	control.started = false;
 	/* A vCPU may be answering for a device. */
