@@ -8,7 +8,6 @@
  * cycle of descriptors that hold each other can be left in a queue.
  */
 #include <linux/anon_inodes.h>
-#include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/poll.h>
@@ -285,46 +284,31 @@ static void lm_owner_give_back(struct lm_ident *ident, u64 id)
 	mutex_unlock(&ident->lock);
 }
 
-/* It cannot be delivered, to this owner at least; those behind it can. */
-static void lm_owner_refuse(struct lm_ident *ident, u64 id, int err)
-{
-	struct lm_call *call;
-
-	mutex_lock(&ident->lock);
-	call = lm_call_by_id(ident, id);
-	if (call) {
-		lm_call_end(call, err);
-		wake_up_all(&ident->callers);
-	}
-	mutex_unlock(&ident->lock);
-}
-
-static void lm_owner_close(struct lamina_message *msg, unsigned int nr)
-{
-	while (nr--)
-		close_fd(msg->fds[nr]);
-}
-
+/*
+ * The message goes out first without descriptors, which could not be taken back: their
+ * numbers may have been closed and used again by another thread.  What the reader
+ * cannot have, for want of room or by a security module's word, is left out.
+ */
 static int lm_owner_deliver(struct lm_call *copy, char __user *buf)
 {
 	struct lamina_message *msg = &copy->msg;
-	unsigned int i;
+	unsigned int i, nr = msg->nr_fds;
 	int fd;
 
 	msg->uid = from_kuid_munged(current_user_ns(), copy->uid);
 	msg->timeout_ms = 0;
-	for (i = 0; i < msg->nr_fds; i++) {
+	msg->nr_fds = 0;
+	memset(msg->fds, 0, sizeof(msg->fds));
+	if (copy_to_user(buf, msg, sizeof(*msg)))
+		return -EFAULT;
+	for (i = 0; i < nr; i++) {
 		fd = lm_receive_fd(copy->file[i]);
-		if (fd < 0) {
-			lm_owner_close(msg, i);
-			return fd;
-		}
-		msg->fds[i] = fd;
+		if (fd < 0)
+			break;
+		msg->fds[msg->nr_fds++] = fd;
 	}
-	if (!copy_to_user(buf, msg, sizeof(*msg)))
-		return sizeof(*msg);
-	lm_owner_close(msg, msg->nr_fds);
-	return -EFAULT;
+	/* It was there a moment ago. */
+	return msg->nr_fds && copy_to_user(buf, msg, sizeof(*msg)) ? -EFAULT : sizeof(*msg);
 }
 
 static ssize_t lm_owner_read(struct file *file, char __user *buf, size_t count, loff_t *pos)
@@ -354,8 +338,6 @@ static ssize_t lm_owner_read(struct file *file, char __user *buf, size_t count, 
 		r = lm_owner_deliver(copy, buf);
 		if (r == -EFAULT)
 			lm_owner_give_back(ident, copy->msg.id);
-		else if (r < 0)
-			lm_owner_refuse(ident, copy->msg.id, r);
 		lm_call_put_files(copy);
 	}
 	kfree(copy);

@@ -131,6 +131,7 @@ bool lm_vm_alive(const struct lm_vm *vm)
 	return atomic_read(&vm->mm->mm_users);
 }
 
+/* Printable, ended by a 0, and zeros behind it. */
 static bool lm_text_good(const char *text, size_t size)
 {
 	size_t len = strnlen(text, size), i;
@@ -138,7 +139,7 @@ static bool lm_text_good(const char *text, size_t size)
 	for (i = 0; i < len; i++)
 		if (text[i] < ' ' || text[i] > '~')
 			return false;
-	return len < size;
+	return len < size && !memchr_inv(text + len, 0, size - len);
 }
 
 static bool lm_name_good(const char *name)

@@ -241,7 +241,7 @@ static int lm_blk_get_queue(struct lm_blk *blk, struct lamina_blk_queue *args)
 	struct lm_blk_queue *q = lm_blk_queue_at(blk, args->index);
 	struct lm_ring *r;
 
-	if (!q)
+	if (!q || args->reserved)
 		return -EINVAL;
 	r = &q->ring;
 	*args = (struct lamina_blk_queue) { .index = args->index };

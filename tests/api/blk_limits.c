@@ -244,8 +244,8 @@ void blk_charged(void)
 		IS(request(VIRTIO_BLK_T_OUT, i * (PIECE / 512), DATA, PIECE, false), 0);
 	after = number(GROUP "/memory.current", NULL);
 	TRUE(stats().deferred >= 8);
-	check_(after - before >= 8 * (long)PIECE, __FILE__, __LINE__, "charged", after - before,
-	       8 * PIECE);
+	check_(after - before >= 7 * (long)PIECE, __FILE__, __LINE__, "charged", after - before,
+	       7 * PIECE);
 	OK(number("/sys/fs/cgroup/cgroup.procs", "0"));
 	OK(rmdir(GROUP));
 }

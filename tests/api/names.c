@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 /* All that fits, without a 0 at the end if need be. */
@@ -70,6 +71,9 @@ static void naming(void)
 	ERR(ioctl(e.vm, LAMINA_SET_NAME, &n), EINVAL);
 	n.flags = 0;
 	n.uid = 1;
+	ERR(ioctl(e.vm, LAMINA_SET_NAME, &n), EINVAL);
+	n.uid = 0;
+	n.name[LAMINA_NAME_BYTES - 1] = 1;
 	ERR(ioctl(e.vm, LAMINA_SET_NAME, &n), EINVAL);
 	ERR(ioctl(e.vm, LAMINA_SET_NAME, BAD_PTR), EFAULT);
 	memset(longest, 'x', sizeof(longest));
@@ -394,6 +398,46 @@ static void limits(void)
 	}
 }
 
+static void *sender(void *arg)
+{
+	struct lamina_message m;
+
+	return (void *)(long)(call(handle, "pipe", *(int *)arg, 20000, &m) ? errno : 0);
+}
+
+/* Descriptors that the owner cannot have. */
+static void full_table(void)
+{
+	struct rlimit few, many;
+	struct lamina_message m;
+	int p[2], next;
+	pthread_t t;
+	void *r;
+
+	need_names();
+	OK(set_name(e.vm, 0, "api-full"));
+	OK(owner = ioctl(e.vm, LAMINA_OWN, 0));
+	OK(handle = open_name("api-full"));
+	OK(pipe(p));
+	OK(next = dup(p[0]));
+	OK(close(next));
+	pthread_create(&t, NULL, sender, &p[1]);
+	IS(poll(&(struct pollfd){ .fd = owner, .events = POLLIN }, 1, 20000), 1);
+	ERR(read(owner, bad_pointer, sizeof(m)), EFAULT);
+	ERR(fcntl(next, F_GETFD), EBADF);
+	OK(getrlimit(RLIMIT_NOFILE, &many));
+	few = (struct rlimit) { .rlim_cur = next, .rlim_max = many.rlim_max };
+	OK(setrlimit(RLIMIT_NOFILE, &few));
+	IS(read(owner, &m, sizeof(m)), sizeof(m));
+	OK(setrlimit(RLIMIT_NOFILE, &many));
+	IS(m.nr_fds, 0);
+	ERR(fcntl(next, F_GETFD), EBADF);
+	m.pid = m.uid = 0;
+	IS(write(owner, &m, sizeof(m)), sizeof(m));
+	pthread_join(t, &r);
+	IS((long)r, 0);
+}
+
 static void *namer(void *arg)
 {
 	int i;
@@ -452,6 +496,8 @@ static void states(void)
 	s.state = LAMINA_STATE_CRASHED;
 	s.reason[3] = '\n';
 	ERR(ioctl(e.vm, LAMINA_SET_STATE, &s), EINVAL);
+	s.reason[3] = 0;
+	ERR(ioctl(e.vm, LAMINA_SET_STATE, &s), EINVAL);
 	memset(s.reason, 'x', sizeof(s.reason));
 	ERR(ioctl(e.vm, LAMINA_SET_STATE, &s), EINVAL);
 	ERR(ioctl(e.vm, LAMINA_SET_STATE, BAD_PTR), EFAULT);
@@ -470,7 +516,7 @@ static void states(void)
 
 const struct test name_tests[] = {
 	{ "naming", naming }, { "open-by-name", opening }, { "other-users", others },
-	{ "stale-handle", stale }, { "orphan", orphan }, { "control-calls", calls }, { "control-limits", limits },
+	{ "stale-handle", stale }, { "orphan", orphan }, { "control-calls", calls }, { "control-limits", limits }, { "control-full-table", full_table },
 	{ "name-race", race }, { "vm-states", states },
 	{ NULL, NULL },
 };

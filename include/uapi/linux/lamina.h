@@ -33,7 +33,7 @@
  *	descriptor: 0.  OPEN: 0 unless LAMINA_BY_ID
  * @flags: LAMINA_BY_ID, LAMINA_BY_UID (OPEN only)
  * @uid: with LAMINA_BY_UID, whose name it is
- * @name: printable ASCII without blanks and '/', ended by a 0
+ * @name: printable ASCII without blanks and '/', ended by a 0 and padded with zeros
  */
 struct lamina_name {
 	__u64 id;
@@ -53,7 +53,8 @@ struct lamina_name {
  * @pid: read: the process that asks, as the reader sees it
  * @uid: read: its user, likewise
  * @len: bytes of @data
- * @nr_fds: descriptors in @fds; an answer carries none
+ * @nr_fds: descriptors in @fds; an answer carries none.  read: fewer than were sent if
+ *	the reader cannot have them
  * @fds: read: already installed in the reader's table, closed on exec
  * @data: what it means is between the two
  */
@@ -73,7 +74,7 @@ struct lamina_message {
  * struct lamina_state - what the owner says of its VM
  * @state: LAMINA_STATE_RUNNING, _PAUSED, _STOPPED or _CRASHED
  * @flags: 0
- * @reason: a few printable words for those who watch, or empty
+ * @reason: a few printable words for those who watch, or empty; padded with zeros
  */
 struct lamina_state {
 	__u32 state;
