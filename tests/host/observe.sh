@@ -5,6 +5,7 @@
 # add: tests/linux.sh
 # add: tests/linux/build/lmwork
 # add: tests/linux/build/lmperf
+# on: amd intel
 # timeout: 400
 
 . tests/lib.sh
