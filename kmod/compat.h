@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
+#include <linux/version.h>
 #include <asm/reboot.h>
 #include <asm/tlbflush.h>
 
@@ -35,6 +36,13 @@ static inline void lm_emergency_unregister(void (*off)(void))
 static inline void lm_emergency_register(void (*off)(void)) { }
 static inline void lm_emergency_unregister(void (*off)(void)) { }
 #endif
+
+/*
+ * Who holds off the freezing of a file system under a write?  From 6.8 on
+ * vfs_iocb_iter_write() itself, before that its caller.  The name and the
+ * arguments stayed, so that no probe can tell.
+ */
+#define LM_VFS_HOLDS_FREEZER	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0))
 
 /*
  * CR4 with the kernel's shadow of it kept right.  Up to 6.18 these are for every

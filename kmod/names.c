@@ -252,7 +252,7 @@ int lm_open_ioctl(const struct lamina_name __user *arg)
 	if (n.flags & ~(LAMINA_BY_ID | LAMINA_BY_UID) ||
 	    n.flags == (LAMINA_BY_ID | LAMINA_BY_UID) ||
 	    !n.id == !!(n.flags & LAMINA_BY_ID) || (n.uid && !(n.flags & LAMINA_BY_UID)) ||
-	    (n.flags & LAMINA_BY_ID ? n.name[0] : !lm_name_good(n.name)))
+	    (n.flags & LAMINA_BY_ID ? !!memchr_inv(n.name, 0, sizeof(n.name)) : !lm_name_good(n.name)))
 		return -EINVAL;
 	mutex_lock(&lm_vms_lock);
 	vm = lm_vm_find(&n);

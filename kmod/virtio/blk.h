@@ -120,7 +120,11 @@ enum lm_blk_warned {
 void lm_blk_break(struct lm_blk *blk, const char *why);
 static inline void lm_blk_look_later(struct lm_blk_queue *q, unsigned long delay)
 {
-	queue_delayed_work(q->blk->wq, &q->work, delay);
+	/* What is due now does not wait for what was put off. */
+	if (delay)
+		queue_delayed_work(q->blk->wq, &q->work, delay);
+	else
+		mod_delayed_work(q->blk->wq, &q->work, 0);
 }
 
 /* io.c */

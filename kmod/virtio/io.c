@@ -260,7 +260,7 @@ static bool lm_blk_write_begin(struct lm_blk_req *req, bool nowait)
 {
 	struct inode *inode = file_inode(req->iocb.ki_filp);
 
-	if (req->type != VIRTIO_BLK_T_OUT || !S_ISREG(inode->i_mode))
+	if (LM_VFS_HOLDS_FREEZER || req->type != VIRTIO_BLK_T_OUT || !S_ISREG(inode->i_mode))
 		return true;
 	if (!nowait)
 		sb_start_write(inode->i_sb);
@@ -291,9 +291,8 @@ static void lm_blk_rw_result(struct lm_blk_req *req, long ret)
 
 	lm_blk_write_end(req);
 	if (ret < 0) {
-		/* The last two: a signal for the vCPU's thread, which is no business of the disk. */
-		if (nowait && (ret == -EAGAIN || ret == -EOPNOTSUPP || ret == -EINTR ||
-			       ret == -ERESTARTSYS)) {
+		/* A file system has several ways to say "not now", and a signal is the vCPU's. */
+		if (nowait) {
 			lm_blk_defer(req);
 			return;
 		}
@@ -391,9 +390,11 @@ static int lm_blk_zero_range(struct lm_blk *blk, u64 pos, u64 bytes)
 		iocb.ki_flags &= ~IOCB_APPEND;
 		iocb.ki_flags |= IOCB_WRITE;
 		iov_iter_bvec(&iter, WRITE, bv, ARRAY_SIZE(bv), n);
-		file_start_write(blk->file);
+		if (!LM_VFS_HOLDS_FREEZER)
+			file_start_write(blk->file);
 		ret = vfs_iocb_iter_write(blk->file, &iocb, &iter);
-		file_end_write(blk->file);
+		if (!LM_VFS_HOLDS_FREEZER)
+			file_end_write(blk->file);
 		if (ret <= 0)
 			return ret ? ret : -EIO;
 		pos += ret;
@@ -724,7 +725,7 @@ static int lm_blk_take_some(struct lm_blk_queue *q)
 		}
 		if (r <= 0)
 			return r;
-		if (READ_ONCE(q->blk->broken) || fatal_signal_pending(current))
+		if (READ_ONCE(q->blk->broken))
 			return 0;
 		/* A pause, a stop or a timer of the owner's must not wait for the disk. */
 		if (signal_pending(current))

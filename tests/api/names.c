@@ -119,6 +119,9 @@ static void opening(void)
 	n.flags = LAMINA_BY_ID;
 	ERR(ioctl(e.sys, LAMINA_OPEN, &n), EINVAL);
 	n.id = 1ull << 60;
+	n.name[5] = 'x';
+	ERR(ioctl(e.sys, LAMINA_OPEN, &n), EINVAL);
+	n.name[5] = 0;
 	ERR(ioctl(e.sys, LAMINA_OPEN, &n), ENOENT);
 	OK(h = open_name("api-open"));
 	IS(fcntl(h, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
