@@ -12,7 +12,6 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
-#include <linux/version.h>
 #include <asm/reboot.h>
 #include <asm/tlbflush.h>
 
@@ -39,10 +38,14 @@ static inline void lm_emergency_unregister(void (*off)(void)) { }
 
 /*
  * Who holds off the freezing of a file system under a write?  From 6.8 on
- * vfs_iocb_iter_write() itself, before that its caller.  The name and the
- * arguments stayed, so that no probe can tell.
+ * vfs_iocb_iter_write() itself, before that its caller.  Its arguments stayed, so
+ * the probe is for file_write_not_started(), which came with that change.
  */
-#define LM_VFS_HOLDS_FREEZER	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0))
+#ifdef LM_HAVE_VFS_HOLDS_FREEZER
+#define LM_VFS_HOLDS_FREEZER	true
+#else
+#define LM_VFS_HOLDS_FREEZER	false
+#endif
 
 /*
  * CR4 with the kernel's shadow of it kept right.  Up to 6.18 these are for every
