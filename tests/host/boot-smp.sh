@@ -4,6 +4,7 @@
 # boot, with work for all of them, and side by side. Sixteen in a row.
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
+# on: amd intel-no-apicv
 # timeout: 600
 
 . tests/lib.sh
@@ -69,9 +70,14 @@ on_all_cpus() {
 	taskset -p 3 $$ >/dev/null
 }
 
-for cpus in 2 4; do
-	guest --mem 256M --cpus $cpus
-	sound "$cpus vCPUs on two CPUs" $cpus
+vcpus='2 4' many=16
+# With virtual interrupt delivery this host can hang (docs/vmx-features.md, "Not settled").
+! brief || vcpus=2 many=2
+for cpus in $vcpus; do
+	if [ "$(nproc)" -gt 1 ]; then
+		guest --mem 256M --cpus $cpus
+		sound "$cpus vCPUs on two CPUs" $cpus
+	fi
 	on_one_cpu
 	guest --mem 256M --cpus $cpus
 	sound "$cpus vCPUs on one CPU" $cpus
@@ -79,7 +85,7 @@ for cpus in 2 4; do
 done
 
 words='lm.run=true'
-n=0 many=16
+n=0
 while [ $n -lt $many ]; do
 	n=$((n + 1)) cpus=$((n % 3 + 1))
 	guest --mem 128M --cpus $cpus
@@ -91,20 +97,22 @@ while [ $n -lt $many ]; do
 	fi
 done
 
-words='lm.run=read+-r+x;sh+/job'
-start one --mem 192M --cpus 2
-start two --mem 192M --cpus 2
-# Both are up before either may begin.
-if running one '^guest: up' && running two '^guest: up'; then
-	is 'two guests are there' "$(find /sys/kernel/debug/lamina -name vm | wc -l)" 2
-	echo >"$work/one.in"
-	echo >"$work/two.in"
-	finish one
-	sound 'the first of two guests' 2
-	finish two
-	sound 'the second of two guests' 2
-else
-	drop one
-	drop two
+if ! brief; then
+	words='lm.run=read+-r+x;sh+/job'
+	start one --mem 192M --cpus 2
+	start two --mem 192M --cpus 2
+	# Both are up before either may begin.
+	if running one '^guest: up' && running two '^guest: up'; then
+		is 'two guests are there' "$(find /sys/kernel/debug/lamina -name vm | wc -l)" 2
+		echo >"$work/one.in"
+		echo >"$work/two.in"
+		finish one
+		sound 'the first of two guests' 2
+		finish two
+		sound 'the second of two guests' 2
+	else
+		drop one
+		drop two
+	fi
 fi
 is 'nothing is left' "$(refs) $(ls /sys/kernel/debug/lamina)" '0 '
