@@ -75,12 +75,12 @@ vcpus='2 4' many=16
 ! brief || vcpus=2 many=2
 for cpus in $vcpus; do
 	if [ "$(nproc)" -gt 1 ]; then
-		guest --mem 256M --cpus $cpus
-		sound "$cpus vCPUs on two CPUs" $cpus
+		guest --mem 256M --cpus "$cpus"
+		sound "$cpus vCPUs on two CPUs" "$cpus"
 	fi
 	on_one_cpu
-	guest --mem 256M --cpus $cpus
-	sound "$cpus vCPUs on one CPU" $cpus
+	guest --mem 256M --cpus "$cpus"
+	sound "$cpus vCPUs on one CPU" "$cpus"
 	on_all_cpus
 done
 
@@ -88,7 +88,7 @@ words='lm.run=true'
 n=0
 while [ $n -lt $many ]; do
 	n=$((n + 1)) cpus=$((n % 3 + 1))
-	guest --mem 128M --cpus $cpus
+	guest --mem 128M --cpus "$cpus"
 	if [ "$status" -eq 0 ] && [ "$(lines "$text" "^guest: up cpus=$cpus ")" -eq 1 ]; then
 		ok "boot $n of $many"
 	else
