@@ -6,7 +6,7 @@
 # host: --smp 2 --mem 1536M --guest-kernel
 # add: tests/linux.sh
 # add: tests/linux/build/lmwork
-# on: amd debug intel
+# on: amd debug intel-no-apicv
 # timeout: 400
 
 . tests/lib.sh

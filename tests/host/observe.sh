@@ -5,7 +5,7 @@
 # add: tests/linux.sh
 # add: tests/linux/build/lmwork
 # add: tests/linux/build/lmperf
-# on: amd intel
+# on: amd intel-no-apicv
 # timeout: 400
 
 . tests/lib.sh
@@ -37,7 +37,7 @@ echo 'job: busy'
 read -r line
 END
 start busy --mem 192M --cpus "$smp"
-last=$((smp - 1)) kinds='exit_cpuid exit_npf exit_hlt exit_msr halts'
+last=$((smp - 1)) kinds='exit_cpuid exit_npf exit_hlt exit_msr halts irq_injected'
 # shellcheck disable=SC2154 # busy_pid: start
 if running busy "^guest: up cpus=$smp "; then
 	# Boot was plenty.
@@ -53,13 +53,8 @@ if running busy "^guest: up cpus=$smp "; then
 	like 'lm_npf' "$(grep -m 20 ' lm_npf: ' $work/trace)" 'lm_npf: vcpu [01] gpa [0-9a-f]+'
 	like 'lm_msr' "$(grep -m 20 ' lm_msr: ' $work/trace)" \
 		'lm_msr: vcpu [01] (read|write) [0-9a-f]+ = '
-	if [ "$LAMINA_HOST" = intel ]; then
-		skip 'lm_inject, irq_injected' 'this CPU delivers interrupts by itself'
-	else
-		like 'lm_inject' "$(grep -m 20 ' lm_inject: ' $work/trace)" \
-			'lm_inject: vcpu [01] vector [0-9]+ type [0-9]'
-		kinds="$kinds irq_injected"
-	fi
+	like 'lm_inject' "$(grep -m 20 ' lm_inject: ' $work/trace)" \
+		'lm_inject: vcpu [01] vector [0-9]+ type [0-9]'
 	like 'all vCPUs are there' "$(grep -om 1 "lm_exit: vcpu $last" $work/trace)" "vcpu $last"
 	echo >$tracing/trace
 

@@ -5,7 +5,7 @@
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
 # add: tests/user/build/ptytalk
-# on: amd intel
+# on: amd intel-no-apicv
 # timeout: 400
 
 . tests/lib.sh
