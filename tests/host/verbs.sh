@@ -139,6 +139,24 @@ else
 	drop three
 fi
 
+# Another knows power buttons.
+initrd button <<'END'
+modprobe -a button evdev
+echo job: listens
+head -c 24 /dev/input/event0 >/dev/null
+echo job: told
+END
+words='lm.run=sh+/job' start four --mem 128M
+if running four '^job: listens'; then
+	passes 'stop' lamina stop four
+	wait_for 30 gone "$four_pid"
+	finish four
+	is 'stop: it ends as it should' "$status $(lines "$text" '^job: told')" '0 1'
+	passes 'stop: not listed' unlisted four
+else
+	drop four
+fi
+
 # Ends.
 exits 1 'stop: this guest does not know power buttons' lamina stop --timeout 1 one
 like 'stop: the way out' "$output" "lamina kill one"
@@ -163,6 +181,7 @@ is 'events of the first' "$(seen one)" 'named running paused running stopped(kil
 is 'events of the second' "$(seen two)" 'named running gone '
 is 'events of the third' "$(seen three)" \
 	'named running paused running stopped(power-off) gone(power-off) '
+is 'events of the fourth' "$(seen four)" 'named running stopped(power-off) gone(power-off) '
 like 'events of guests that have no name yet' "$(cat "$work/events")" '^created +#[0-9]+ pid [0-9]+$'
 is 'as many in JSON' "$(grep -c '^{.*"event":.*}$' "$work/events.json")" \
 	"$(grep -c '' "$work/events")"
