@@ -149,7 +149,6 @@ END
 words='lm.run=sh+/job' start four --mem 128M
 if running four '^job: listens'; then
 	passes 'stop' lamina stop four
-	wait_for 30 gone "$four_pid"
 	finish four
 	is 'stop: it ends as it should' "$status $(lines "$text" '^job: told')" '0 1'
 	passes 'stop: not listed' unlisted four
