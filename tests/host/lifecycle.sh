@@ -120,6 +120,11 @@ is 'no process is left' "$(pidof lamina)" ''
 passes 'nobody holds the module' wait_for 60 grep -qx 0 /sys/module/lamina/refcnt
 is 'no VM is left' "$(ls /sys/kernel/debug/lamina)" ''
 sleep 2
+# What a killed process held is given back after its end.
+given_back() {
+	[ $((free - $(available))) -le 24576 ]
+}
+wait_for 60 given_back || :
 grown "kernel memory after $kills kills" "$before" "$(kernel_memory)" 4096
 grown "free memory after $kills kills" "$(available)" "$free" 24576
 is "/proc/vmstat after $kills kills" "$(counters)" "$counted"
