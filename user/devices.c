@@ -114,7 +114,7 @@ static int create(struct machine *m)
 		if (fd < 0)
 			return -1;
 	}
-	v = spec->kind->create(m, spec->config, fd);
+	v = virtio_new(spec->kind, m, spec->config, fd);
 	if (!v)
 		return -1;
 	memcpy(v->name, spec->name, sizeof(spec->name));

@@ -125,7 +125,6 @@ struct machine_pause {
  * @devices: what is on it, @nr_devices of them, in the order of the configuration's
  * @hotplug: tells the guest of changes there
  * @ports: port I/O
- * @console: the virtio console, if there is one; under io_lock
  * @out_fd: where consoles write to; not blocking
  * @owned: devices that are freed with the machine and need no more than that
  * @pause: whether its vCPUs may run
@@ -155,7 +154,6 @@ struct machine {
 	struct rtc *rtc;
 	struct acpi_pm *pm;
 	struct hotplug *hotplug;
-	struct vconsole *console;
 	int out_fd;
 	void *owned[4];
 	unsigned int owned_count;

@@ -430,7 +430,9 @@ static void storm_of(const struct device_kind *kind, const char *config, const c
 	unsigned int i, j, lost = 0;
 
 	virtio_free(machine.devices[0]);
-	machine.devices[0] = kind->create(&machine, config, -1);
+	machine.nr_devices = 0;
+	machine.devices[0] = virtio_new(kind, &machine, config, -1);
+	machine.nr_devices = 2;
 	served = broken = 0;
 	for (i = 0; machine.devices[0] && i < ROUNDS / 4; i++) {
 		if (chance() % 4)
@@ -504,7 +506,7 @@ int main(void)
 	if (machine.memory.base == MAP_FAILED || loop_init(&machine) || !pci_new(&machine))
 		return 1;
 	for (i = 0; i < 2; i++) {
-		machine.devices[i] = rng_kind.create(&machine, none, -1);
+		machine.devices[i] = virtio_new(&rng_kind, &machine, none, -1);
 		if (!machine.devices[i])
 			return 1;
 	}

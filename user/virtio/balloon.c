@@ -221,11 +221,6 @@ static void balloon_describe(const struct virtio *v, FILE *out)
 	want_stats(b);
 }
 
-static void balloon_free(struct virtio *v)
-{
-	free(v);
-}
-
 static const struct virtio_ops balloon_ops = {
 	.id = VIRTIO_ID_BALLOON,
 	.class = PCI_CLASS_MEMORY,
@@ -233,19 +228,7 @@ static const struct virtio_ops balloon_ops = {
 	.notify = balloon_notify,
 	.config_write = balloon_write,
 	.describe = balloon_describe,
-	.free = balloon_free,
 };
-
-static struct balloon *find(const struct machine *m)
-{
-	unsigned int i;
-
-	for (i = 0; i < m->nr_devices; i++) {
-		if (m->devices[i]->ops == &balloon_ops)
-			return to_balloon(m->devices[i]);
-	}
-	return NULL;
-}
 
 /**
  * balloon_set() - ask the guest to make do with less memory, or to take it back; io_lock is held
@@ -256,16 +239,16 @@ static struct balloon *find(const struct machine *m)
  */
 const char *balloon_set(struct machine *m, uint64_t memory)
 {
-	struct balloon *b = find(m);
+	struct virtio *v = virtio_find(m, &balloon_ops);
 
-	if (!b)
+	if (!v)
 		return "it has no balloon: start it with --balloon, or attach one with 'lamina attach'";
-	if (!b->v.running)
+	if (!v->running)
 		return "its system has no driver for the balloon, or has not got that far yet";
 	if (memory > m->config->memory || memory % PAGE)
 		return "it has not so much memory, or these are not whole pages";
-	b->config.num_pages = (uint32_t)((m->config->memory - memory) / PAGE);
-	virtio_config_changed(&b->v);
+	to_balloon(v)->config.num_pages = (uint32_t)((m->config->memory - memory) / PAGE);
+	virtio_config_changed(v);
 	return NULL;
 }
 
@@ -278,37 +261,28 @@ static void *balloon_parse(const char *text)
 	return malloc(1);
 }
 
-static struct virtio *balloon_create(struct machine *m, const void *config, int fd)
+static int balloon_set_up(struct virtio *v, struct machine *m, const void *config, int fd)
 {
 	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE };
-	struct balloon *b;
+	struct balloon *b = to_balloon(v);
 
 	(void)config;
 	(void)fd;
-	if (find(m)) {
-		fail("it has a balloon already");
-		return NULL;
-	}
-	b = calloc(1, sizeof(*b));
-	if (!b) {
-		fail("out of memory");
-		return NULL;
-	}
-	b->v.config = &b->config;
-	b->v.config_size = sizeof(b->config);
-	b->v.offered = VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
-		       VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
-		       VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ) |
-		       VIRTIO_FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) |
-		       VIRTIO_FEATURE(VIRTIO_BALLOON_F_REPORTING);
-	if (!virtio_init(&b->v, m, &balloon_ops, sizes, ARRAY_SIZE(sizes)) && !virtio_plug(&b->v))
-		return &b->v;
-	virtio_free(&b->v);
-	return NULL;
+	v->config = &b->config;
+	v->config_size = sizeof(b->config);
+	v->offered = VIRTIO_RINGS | VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ) |
+		     VIRTIO_FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) |
+		     VIRTIO_FEATURE(VIRTIO_BALLOON_F_REPORTING);
+	if (virtio_init(v, m, &balloon_ops, sizes, ARRAY_SIZE(sizes)))
+		return -1;
+	if (virtio_find(m, &balloon_ops))
+		return fail("it has a balloon already");
+	return virtio_plug(v);
 }
 
 const struct device_kind balloon_kind = {
 	.option = "balloon",
+	.size = sizeof(struct balloon),
 	.parse = balloon_parse,
-	.create = balloon_create,
+	.set_up = balloon_set_up,
 };

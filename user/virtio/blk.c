@@ -154,7 +154,6 @@ static void blk_free(struct virtio *v)
 		close(b->image);
 	if (b->watch.fd >= 0)
 		close(b->watch.fd);
-	free(b);
 }
 
 /* What the counters are called, in the order in which they lie in struct lamina_blk_stats. */
@@ -324,34 +323,29 @@ static int describe(struct blk *b, unsigned int queues)
 	return 0;
 }
 
-static struct virtio *blk_create(struct machine *m, const void *config, int fd)
+static int blk_set_up(struct virtio *v, struct machine *m, const void *config, int fd)
 {
 	unsigned int queues = m->config->cpus < LAMINA_BLK_QUEUES ? m->config->cpus :
 								     LAMINA_BLK_QUEUES;
 	uint16_t sizes[LAMINA_BLK_QUEUES];
-	struct blk *b = calloc(1, sizeof(*b));
+	struct blk *b = to_blk(v);
 	unsigned int i;
 
-	if (!b) {
-		fail("out of memory");
-		close(fd);
-		return NULL;
-	}
 	b->image = fd;
 	b->device = b->watch.fd = -1;
-	b->v.config_size = sizeof(b->config);
+	v->config_size = sizeof(b->config);
 	for (i = 0; i < queues; i++)
 		sizes[i] = QUEUE_SIZE;
-	if (!virtio_init(&b->v, m, &blk_ops, sizes, queues) && !make_device(b, m, config) &&
-	    !describe(b, queues) && !virtio_plug(&b->v))
-		return &b->v;
-	virtio_free(&b->v);
-	return NULL;
+	if (virtio_init(v, m, &blk_ops, sizes, queues) || make_device(b, m, config) ||
+	    describe(b, queues))
+		return -1;
+	return virtio_plug(v);
 }
 
 const struct device_kind disk_kind = {
 	.option = "disk",
+	.size = sizeof(struct blk),
 	.parse = blk_parse,
 	.open = blk_open,
-	.create = blk_create,
+	.set_up = blk_set_up,
 };

@@ -107,6 +107,18 @@ static void vconsole_stop(struct virtio *v)
 	c->sized = c->writing = c->full = false;
 }
 
+static const struct virtio_ops vconsole_ops = {
+	.id = VIRTIO_ID_CONSOLE,
+	.class = PCI_CLASS_COMMUNICATION,
+	.stop = vconsole_stop,
+	.notify = vconsole_notify,
+};
+
+static struct vconsole *find(struct machine *m)
+{
+	return (struct vconsole *)virtio_find(m, &vconsole_ops);
+}
+
 /**
  * vconsole_flush() - write on what the terminal did not take
  * @m: the machine, which may have no such console
@@ -119,7 +131,7 @@ bool vconsole_flush(struct machine *m)
 	bool full = false;
 
 	pthread_mutex_lock(&m->io_lock);
-	c = m->console;
+	c = find(m);
 	if (c && c->full)
 		transmit(c);
 	full = c && c->full;
@@ -161,7 +173,7 @@ int vconsole_receive(struct machine *m, const uint8_t *data, unsigned int len)
 	int took = -1;
 
 	pthread_mutex_lock(&m->io_lock);
-	c = m->console;
+	c = find(m);
 	if (c && c->v.running)
 		took = (int)receive(c, data, len);
 	pthread_mutex_unlock(&m->io_lock);
@@ -179,7 +191,7 @@ void vconsole_resize(struct machine *m, unsigned int columns, unsigned int rows)
 	struct vconsole *c;
 
 	pthread_mutex_lock(&m->io_lock);
-	c = m->console;
+	c = find(m);
 	if (c) {
 		c->config.cols = (uint16_t)columns;
 		c->config.rows = (uint16_t)rows;
@@ -187,23 +199,6 @@ void vconsole_resize(struct machine *m, unsigned int columns, unsigned int rows)
 	}
 	pthread_mutex_unlock(&m->io_lock);
 }
-
-static void vconsole_free(struct virtio *v)
-{
-	struct machine *m = v->pci.m;
-
-	if (m->console == to_vconsole(v))
-		m->console = NULL;
-	free(v);
-}
-
-static const struct virtio_ops vconsole_ops = {
-	.id = VIRTIO_ID_CONSOLE,
-	.class = PCI_CLASS_COMMUNICATION,
-	.stop = vconsole_stop,
-	.notify = vconsole_notify,
-	.free = vconsole_free,
-};
 
 static void *vconsole_parse(const char *text)
 {
@@ -213,37 +208,26 @@ static void *vconsole_parse(const char *text)
 	return NULL;
 }
 
-static struct virtio *vconsole_create(struct machine *m, const void *config, int fd)
+static int vconsole_set_up(struct virtio *v, struct machine *m, const void *config, int fd)
 {
 	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE };
-	struct vconsole *c;
+	struct vconsole *c = to_vconsole(v);
 
 	(void)config;
 	(void)fd;
-	if (m->console) {
-		fail("it has a console already");
-		return NULL;
-	}
-	c = calloc(1, sizeof(*c));
-	if (!c) {
-		fail("out of memory");
-		return NULL;
-	}
-	c->v.config = &c->config;
-	c->v.config_size = sizeof(c->config);
-	c->v.offered = VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
-		       VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
-		       VIRTIO_FEATURE(VIRTIO_CONSOLE_F_SIZE);
-	if (!virtio_init(&c->v, m, &vconsole_ops, sizes, ARRAY_SIZE(sizes)) && !virtio_plug(&c->v)) {
-		m->console = c;
-		return &c->v;
-	}
-	virtio_free(&c->v);
-	return NULL;
+	v->config = &c->config;
+	v->config_size = sizeof(c->config);
+	v->offered = VIRTIO_RINGS | VIRTIO_FEATURE(VIRTIO_CONSOLE_F_SIZE);
+	if (virtio_init(v, m, &vconsole_ops, sizes, ARRAY_SIZE(sizes)))
+		return -1;
+	if (find(m))
+		return fail("it has a console already");
+	return virtio_plug(v);
 }
 
 const struct device_kind console_kind = {
 	.option = "console",
+	.size = sizeof(struct vconsole),
 	.parse = vconsole_parse,
-	.create = vconsole_create,
+	.set_up = vconsole_set_up,
 };

@@ -36,9 +36,8 @@
 		  VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) | \
 		  VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_ECN) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) | \
 		  VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_ECN))
-/* What depends on who serves the rings. */
-#define RINGS (VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | \
-	       VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX))
+/* What vhost may do with the rings; this process does VIRTIO_RINGS. */
+#define VHOST_RINGS (VIRTIO_RINGS | VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF))
 
 /**
  * struct net_config - what the user asked for
@@ -289,7 +288,6 @@ static void net_free(struct virtio *v)
 	vhost_close(&net->vhost);
 	if (net->tap >= 0)
 		close(net->tap);
-	free(net);
 }
 
 static const struct virtio_ops vhost_ops = {
@@ -419,29 +417,32 @@ static int check_given(const struct net *net)
 	return fail("%s is not a tap that can be used", net->name);
 }
 
-static int set_up(struct net *net, struct machine *m, const struct net_config *config)
+static int net_set_up(struct virtio *v, struct machine *m, const void *spec, int fd)
 {
 	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE };
-	bool vhost = !vhost_open(&net->vhost, m, VHOST_NET);
+	const struct net_config *config = spec;
+	struct net *net = to_net(v);
 	char without[128];
+	bool vhost;
 
-	net->v.config = &net->config;
-	net->v.config_size = sizeof(net->config);
-	net->v.offered = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) |
-			 OFFLOADS;
-	net->v.offered |= vhost ? RINGS & net->vhost.features :
-				  RINGS & ~VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF);
+	net->tap = fd;
+	net->vhost.fd = net->links.fd = -1;
+	vhost = !vhost_open(&net->vhost, m, VHOST_NET);
+	v->config = &net->config;
+	v->config_size = sizeof(net->config);
+	v->offered = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) | OFFLOADS;
+	v->offered |= vhost ? VHOST_RINGS & net->vhost.features : VIRTIO_RINGS;
 	make_mac(m, config, net->config.mac);
 	net->config.status = VIRTIO_NET_S_LINK_UP;
 	net->name = config->tap;
 	if (!vhost)
 		snprintf(without, sizeof(without), "%s", fail_text());
-	if (virtio_init(&net->v, m, vhost ? &vhost_ops : &user_ops, sizes, ARRAY_SIZE(sizes)))
+	if (virtio_init(v, m, vhost ? &vhost_ops : &user_ops, sizes, ARRAY_SIZE(sizes)))
 		return -1;
 	if (check_given(net))
 		return -1;
 	net->watch = (struct watch){ .fd = net->tap, .ready = on_packet };
-	if (watch_links(net) || virtio_plug(&net->v))
+	if (watch_links(net) || virtio_plug(v))
 		return -1;
 	if (!vhost)
 		note("%s: %s; this process will carry the packets of %s, which is slower",
@@ -449,26 +450,10 @@ static int set_up(struct net *net, struct machine *m, const struct net_config *c
 	return 0;
 }
 
-static struct virtio *net_create(struct machine *m, const void *config, int fd)
-{
-	struct net *net = calloc(1, sizeof(*net));
-
-	if (!net) {
-		fail("out of memory");
-		close(fd);
-		return NULL;
-	}
-	net->tap = fd;
-	net->vhost.fd = net->links.fd = -1;
-	if (!set_up(net, m, config))
-		return &net->v;
-	virtio_free(&net->v);
-	return NULL;
-}
-
 const struct device_kind net_kind = {
 	.option = "net",
+	.size = sizeof(struct net),
 	.parse = net_parse,
 	.open = net_open,
-	.create = net_create,
+	.set_up = net_set_up,
 };

@@ -42,16 +42,10 @@ static void rng_notify(struct virtio *v, struct virtqueue *q)
 		vq_again(q);
 }
 
-static void rng_free(struct virtio *v)
-{
-	free(v);
-}
-
 static const struct virtio_ops rng_ops = {
 	.id = VIRTIO_ID_RNG,
 	.class = PCI_CLASS_OTHER,
 	.notify = rng_notify,
-	.free = rng_free,
 };
 
 static void *rng_parse(const char *text)
@@ -63,27 +57,19 @@ static void *rng_parse(const char *text)
 	return malloc(1);
 }
 
-static struct virtio *rng_create(struct machine *m, const void *config, int fd)
+static int rng_set_up(struct virtio *v, struct machine *m, const void *config, int fd)
 {
 	static const uint16_t sizes[] = { 64 };
-	struct virtio *v = calloc(1, sizeof(*v));
 
 	(void)config;
 	(void)fd;
-	if (!v) {
-		fail("out of memory");
-		return NULL;
-	}
-	v->offered = VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
-		     VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX);
-	if (!virtio_init(v, m, &rng_ops, sizes, ARRAY_SIZE(sizes)) && !virtio_plug(v))
-		return v;
-	virtio_free(v);
-	return NULL;
+	v->offered = VIRTIO_RINGS;
+	return virtio_init(v, m, &rng_ops, sizes, ARRAY_SIZE(sizes)) ? -1 : virtio_plug(v);
 }
 
 const struct device_kind rng_kind = {
 	.option = "rng",
+	.size = sizeof(struct virtio),
 	.parse = rng_parse,
-	.create = rng_create,
+	.set_up = rng_set_up,
 };

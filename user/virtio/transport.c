@@ -547,7 +547,7 @@ static int add_irq(struct virtio *v, struct pci_irq *irq, uint8_t isr)
  * @v: the device, all zero but @offered, @config and @config_size, which may also be set later, before
  *	virtio_plug() (@config_size not)
  * @m: its machine
- * @ops: its kind; @ops->free is called by virtio_free() even after a failure here
+ * @ops: its kind; @ops->free is called by virtio_free() even after a failure here, so what that looks at is set
  * @sizes: the largest size of each queue, up to VIRTIO_QUEUE_MAX
  * @nr_queues: how many queues, up to VIRTIO_MOST_QUEUES
  *
@@ -624,5 +624,50 @@ void virtio_free(struct virtio *v)
 	if (v->irq.fd >= 0)
 		close(v->irq.fd);
 	free(v->queues);
-	v->ops->free(v);
+	if (v->ops->free)
+		v->ops->free(v);
+	free(v);
+}
+
+/**
+ * virtio_new() - make a device and plug it in
+ * @kind: its kind
+ * @m: its machine
+ * @config: what the kind made of the user's words
+ * @fd: what kind->open() gave, or -1; taken
+ *
+ * Return: the device, or NULL with a message.
+ */
+struct virtio *virtio_new(const struct device_kind *kind, struct machine *m, const void *config, int fd)
+{
+	struct virtio *v = calloc(1, kind->size);
+
+	if (!v) {
+		fail("out of memory");
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	if (!kind->set_up(v, m, config, fd))
+		return v;
+	virtio_free(v);
+	return NULL;
+}
+
+/**
+ * virtio_find() - find a device by its kind; io_lock is held or the machine is being made
+ * @m: the machine
+ * @ops: the kind
+ *
+ * Return: the first such device, or NULL.
+ */
+struct virtio *virtio_find(const struct machine *m, const struct virtio_ops *ops)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr_devices; i++) {
+		if (m->devices[i]->ops == ops)
+			return m->devices[i];
+	}
+	return NULL;
 }

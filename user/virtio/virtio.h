@@ -84,7 +84,7 @@ struct virtqueue {
  *	virtqueue.kick. -1: they reach @notify as others do
  * @config_write: the guest writes device configuration; without it that is ignored
  * @describe: what there is to tell of it besides, KEY=VALUE lines
- * @free: close and free all, the struct itself too; stopped and unplugged already
+ * @free: close and free what it has besides the struct itself; stopped and unplugged already
  */
 struct virtio_ops {
 	uint16_t id;
@@ -132,6 +132,13 @@ struct virtio {
 	unsigned int cfg_cap;
 };
 
+/* What every device has that this process serves. */
+#define VIRTIO_RINGS (VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX))
+
+struct device_kind;
+
+struct virtio *virtio_new(const struct device_kind *kind, struct machine *m, const void *config, int fd);
+struct virtio *virtio_find(const struct machine *m, const struct virtio_ops *ops);
 int virtio_init(struct virtio *v, struct machine *m, const struct virtio_ops *ops,
 		const uint16_t *sizes, unsigned int nr_queues);
 int virtio_plug(struct virtio *v);
@@ -177,17 +184,20 @@ void vq_again(struct virtqueue *q);
 /**
  * struct device_kind - a kind of device that the user can ask for
  * @option: its option is --@option
+ * @size: of its struct, which begins with a struct virtio
  * @parse: read the option's argument, NULL without one; NULL with a message if it is wrong. The result is
  *	from malloc()
  * @open: a descriptor of what it is made of, opened with the rights of who asks for it; -1 with a message.
  *	Missing if there is no such thing
- * @create: make the device of @open's descriptor, which it takes, and plug it in; NULL with a message
+ * @set_up: begin with virtio_init(), and end with virtio_plug(); @fd is @open's descriptor, which it takes as soon
+ *	as it is called. -1 with a message: virtio_free() follows
  */
 struct device_kind {
 	const char *option;
+	size_t size;
 	void *(*parse)(const char *text);
 	int (*open)(const void *config);
-	struct virtio *(*create)(struct machine *m, const void *config, int fd);
+	int (*set_up)(struct virtio *v, struct machine *m, const void *config, int fd);
 };
 
 extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind, balloon_kind,

@@ -58,7 +58,6 @@ static void vsock_describe(const struct virtio *v, FILE *out)
 static void vsock_free(struct virtio *v)
 {
 	vhost_close(&to_vsock(v)->vhost);
-	free(v);
 }
 
 static const struct virtio_ops vsock_ops = {
@@ -85,14 +84,18 @@ static void *vsock_parse(const char *text)
 	return NULL;
 }
 
-static int set_up(struct vsock *vsock, struct machine *m, uint64_t cid)
+static int vsock_set_up(struct virtio *v, struct machine *m, const void *config, int fd)
 {
 	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE };
+	uint64_t cid = *(const unsigned long *)config;
+	struct vsock *vsock = to_vsock(v);
 
+	(void)fd;
+	vsock->vhost.fd = -1;
 	vsock->config.guest_cid = cid;
-	vsock->v.config = &vsock->config;
-	vsock->v.config_size = sizeof(vsock->config);
-	if (virtio_init(&vsock->v, m, &vsock_ops, sizes, ARRAY_SIZE(sizes)))
+	v->config = &vsock->config;
+	v->config_size = sizeof(vsock->config);
+	if (virtio_init(v, m, &vsock_ops, sizes, ARRAY_SIZE(sizes)))
 		return -1;
 	if (vhost_open(&vsock->vhost, m, VHOST_VSOCK)) {
 		if (errno == ENOENT || errno == ENODEV)
@@ -105,30 +108,13 @@ static int set_up(struct vsock *vsock, struct machine *m, uint64_t cid)
 				    (unsigned long long)cid);
 		return fail_errno("cannot have the vsock CID %llu", (unsigned long long)cid);
 	}
-	vsock->v.offered = vsock->vhost.features & (VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
-						    VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
-						    VIRTIO_FEATURE(VIRTIO_VSOCK_F_SEQPACKET));
-	return virtio_plug(&vsock->v);
-}
-
-static struct virtio *vsock_create(struct machine *m, const void *config, int fd)
-{
-	struct vsock *vsock = calloc(1, sizeof(*vsock));
-
-	(void)fd;
-	if (!vsock) {
-		fail("out of memory");
-		return NULL;
-	}
-	vsock->vhost.fd = -1;
-	if (!set_up(vsock, m, *(const unsigned long *)config))
-		return &vsock->v;
-	virtio_free(&vsock->v);
-	return NULL;
+	v->offered = vsock->vhost.features & (VIRTIO_RINGS | VIRTIO_FEATURE(VIRTIO_VSOCK_F_SEQPACKET));
+	return virtio_plug(v);
 }
 
 const struct device_kind vsock_kind = {
 	.option = "vsock",
+	.size = sizeof(struct vsock),
 	.parse = vsock_parse,
-	.create = vsock_create,
+	.set_up = vsock_set_up,
 };
