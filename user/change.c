@@ -42,14 +42,14 @@ struct change_args {
 };
 
 static const struct argp_option options[] = {
-	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
+	DEVICE_OPTION(KEY_DEVICE),
 	{ 0 },
 };
 
 static const struct argp_option detach_options[] = {
 	{ "timeout", KEY_TIMEOUT, "SECONDS", 0, "How long to wait for the guest's system (default: 30)", 0 },
 	{ "force", KEY_FORCE, NULL, 0, "Pull the device out at once, and tell the guest's system after it", 0 },
-	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
+	DEVICE_OPTION(KEY_DEVICE),
 	{ 0 },
 };
 

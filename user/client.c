@@ -36,13 +36,13 @@ struct client_args {
 };
 
 static const struct argp_option options[] = {
-	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
+	DEVICE_OPTION(KEY_DEVICE),
 	{ 0 },
 };
 
 static const struct argp_option stop_options[] = {
 	{ "timeout", KEY_TIMEOUT, "SECONDS", 0, "How long to wait for the end (default: 60)", 0 },
-	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
+	DEVICE_OPTION(KEY_DEVICE),
 	{ 0 },
 };
 

@@ -178,10 +178,10 @@ static const char *after(const char *what, const char *verb)
 	return strncmp(what, verb, len) ? NULL : what + len;
 }
 
-/* Requests that are about a device. */
+/* What is about a device, or unknown. */
 static const char *serve_devices(const struct lamina_message *msg, char *text, size_t size, bool *later)
 {
-	const char *what = (const char *)msg->data, *arg;
+	const char *what = (const char *)msg->data, *arg, *detach;
 	struct machine *m = control.m;
 
 	arg = after(what, ASK_DEVICE);
@@ -193,14 +193,17 @@ static const char *serve_devices(const struct lamina_message *msg, char *text, s
 	arg = after(what, ASK_BALLOON);
 	if (arg)
 		return device_balloon(m, arg);
+	arg = after(what, ASK_ATTACH);
+	detach = after(what, ASK_DETACH);
+	if (!arg && !detach)
+		return "it does not know that request: it was started by another version of lamina";
 	if (control.paused)
 		return "it is paused: its devices change when 'lamina resume' lets it take part";
-	arg = after(what, ASK_ATTACH);
 	if (arg)
 		return device_attach(m, arg, msg->nr_fds ? msg->fds[0] : -1, !control.held, text,
 				     size);
-	arg = after(what, ASK_DETACH);
-	return control.held ? device_remove(m, arg, false) : device_detach(m, arg, msg->id, later);
+	return control.held ? device_remove(m, detach, false) :
+			      device_detach(m, detach, msg->id, later);
 }
 
 /* NULL, or why not. */
@@ -228,10 +231,7 @@ static const char *serve(const struct lamina_message *msg, char *text, size_t si
 		acpi_pm_press_power(control.m->pm);
 		return NULL;
 	}
-	if (after(what, ASK_DEVICE) || after(what, ASK_REMOVE) || after(what, ASK_ATTACH) ||
-	    after(what, ASK_DETACH) || after(what, ASK_BALLOON))
-		return serve_devices(msg, text, size, later);
-	return "it does not know that request: it was started by another version of lamina";
+	return serve_devices(msg, text, size, later);
 }
 
 /**

@@ -59,7 +59,7 @@ static const struct argp_option options[] = {
 	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },
 	{ "balloon", KEY_DEVICES + 4, NULL, 0, "A balloon (virtio-balloon), for 'lamina balloon'; free memory goes back to the host by itself", 0 },
 	{ "console", KEY_DEVICES + 5, "virtio", 0, "A console (virtio-console, hvc0) on this terminal, besides the serial port; the kernel uses it unless --append says otherwise", 0 },
-	{ "device", KEY_DEVICE, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 },
+	DEVICE_OPTION(KEY_DEVICE),
 	{ 0 },
 };
 

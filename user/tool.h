@@ -12,6 +12,9 @@
 
 #define LM_VERSION "0.1.0"
 #define LM_DEVICE "/dev/lamina"
+/* The option by which a verb is told of another one than default_device(), for its table. */
+#define DEVICE_OPTION(key) \
+	{ "device", key, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 }
 
 /* Exit statuses; lamina(1) documents them. */
 enum {
