@@ -27,8 +27,8 @@ clock=kvm-clock
 
 # initrd NAME [FILE]...: make an initrd whose /job is this function's standard
 # input, with the files beside it; its path is left in $initrd. A guest that was
-# given lm.run=sh+/job runs it. In it,
-# "complaints" prints the lines of the kernel log that no sound machine has.
+# given lm.run=sh+/job runs it. In it, "complaints" prints the lines of the kernel
+# log that no sound machine has, and "obey" does what "tell" says, up to an empty line.
 initrd() {
 	initrd=$work/$1.cpio
 	shift
@@ -38,6 +38,11 @@ initrd() {
 	{
 		echo 'complaints() {'
 		echo "dmesg | grep -E '$COMPLAINTS' | grep -vE 'Speculative Return|TSCs unsynchronized'"
+		echo '}'
+		echo 'obey() {'
+		echo 'echo "job: ready"'
+		# shellcheck disable=SC2016 # for the guest
+		echo 'while read -r line && [ "$line" ]; do eval "$line"; done'
 		echo '}'
 		cat
 	} >"$work/tree/job"
@@ -88,6 +93,11 @@ running() {
 		diag "$(tail -n 20 "$work/$1.out")"
 		return 1
 	fi
+}
+
+# tell NAME COMMAND: have a guest run it whose job calls "obey"
+tell() {
+	printf '%s\n' "$2" >"$work/$1.in"
 }
 
 # finish NAME: tell the guest to end and wait for it; as after "guest".

@@ -11,11 +11,6 @@
 . tests/lib.sh
 . tests/linux.sh
 
-# tell GUEST COMMAND: have the guest run it
-tell() {
-	printf '%s\n' "$2" >"$work/$1.in"
-}
-
 # field GUEST KEY: of its balloon
 field() {
 	lamina show "$1" | sed -n "s/^device  *balloon0 .* $2=\\([0-9]*\\).*/\\1/p"
@@ -52,10 +47,7 @@ initrd obey <<'END'
 free_memory() {
 	awk '/^MemFree/ { print int($2 / 1024) }' /proc/meminfo
 }
-echo 'job: ready'
-while read -r line && [ "$line" ]; do
-	eval "$line"
-done
+obey
 echo "job: complaints $(complaints | grep -v 'Out of puff' | head -n 3)"
 END
 

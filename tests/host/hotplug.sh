@@ -20,11 +20,6 @@ sum() {
 	sha256sum | cut -c 1-64
 }
 
-# tell GUEST COMMAND: have the guest run it
-tell() {
-	printf '%s\n' "$2" >"$work/$1.in"
-}
-
 # device GUEST ID: its line in lamina show
 device() {
 	lamina show "$1" | grep "^device  *$2 "
@@ -68,10 +63,7 @@ await() {
 gone() {
 	[ ! -e "$1" ]
 }
-echo 'job: ready'
-while read -r line && [ "$line" ]; do
-	eval "$line"
-done
+obey
 echo "job: complaints $(complaints | head -n 3)"
 END
 
