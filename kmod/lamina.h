@@ -572,6 +572,12 @@ int lm_user_error(struct lm_vcpu *vcpu, u32 suberror);	/* KVM_EXIT_INTERNAL_ERRO
 
 struct file *lm_blk_create(struct lm_vm *vm);
 
+/* ---- cap.c ---- */
+
+int lm_check_extension(struct lm_vm *vm, long ext);
+int lm_vm_enable_cap(struct lm_vm *vm, const void __user *arg);
+int lm_vcpu_enable_cap(struct lm_vcpu *vcpu, const void __user *arg);
+
 /* ---- vm.c, vcpu.c, main.c ---- */
 
 extern struct mutex lm_vms_lock;	/* guards lm_vms and what names.h says */
@@ -582,7 +588,6 @@ void lm_vm_put(struct lm_vm *vm);
 int lm_vm_create(unsigned long type);
 int lm_vcpu_create(struct lm_vm *vm, u32 id);
 void lm_vcpu_destroy(struct lm_vcpu *vcpu);
-int lm_check_extension(struct lm_vm *vm, long ext);
 int lm_hardware_enable(void);
 void lm_hardware_disable(void);
 void lm_vms_suspend(void);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Load and unload, /dev/lamina, the list of capabilities, and turning
- * virtualisation on and off: per CPU, with hotplug, suspend, reboot and panic.
+ * Load and unload, /dev/lamina, and turning virtualisation on and off: per CPU, with
+ * hotplug, suspend, reboot and panic.
  *
  * Virtualisation is on only while a VM exists, so that another hypervisor finds
  * the CPU as it expects whenever Lamina is idle.
@@ -314,71 +314,6 @@ static struct notifier_block lm_module_nb = {
 };
 
 /* ---- /dev/lamina ---- */
-
-/**
- * lm_check_extension - KVM_CHECK_EXTENSION
- * @vm: the VM, or NULL on the system descriptor
- * @ext: KVM_CAP_*
- *
- * Lists what works; everything else is 0.
- */
-int lm_check_extension(struct lm_vm *vm, long ext)
-{
-	switch (ext) {
-	case KVM_CAP_IRQCHIP:
-	case KVM_CAP_HLT:
-	case KVM_CAP_USER_MEMORY:
-	case KVM_CAP_SET_TSS_ADDR:
-	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
-	case KVM_CAP_EXT_CPUID:
-	case KVM_CAP_MP_STATE:
-	case KVM_CAP_IRQ_INJECT_STATUS:
-	case KVM_CAP_IRQFD:
-	case KVM_CAP_IRQFD_RESAMPLE:
-	case KVM_CAP_SET_BOOT_CPU_ID:
-	case KVM_CAP_IOEVENTFD:
-	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
-	case KVM_CAP_PIT2:
-	case KVM_CAP_PIT_STATE2:
-	case KVM_CAP_REINJECT_CONTROL:
-	case KVM_CAP_VCPU_EVENTS:
-	case KVM_CAP_USER_NMI:
-	case KVM_CAP_DEBUGREGS:
-	case KVM_CAP_XSAVE:
-	case KVM_CAP_GET_TSC_KHZ:
-	case KVM_CAP_SIGNAL_MSI:
-	case KVM_CAP_READONLY_MEM:
-	case KVM_CAP_IMMEDIATE_EXIT:
-	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
-	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
-	case KVM_CAP_INTERNAL_ERROR_DATA:
-	case KVM_CAP_GET_MSR_FEATURES:
-	case KVM_CAP_TSC_DEADLINE_TIMER:
-	case KVM_CAP_CHECK_EXTENSION_VM:
-	case KVM_CAP_SYNC_MMU:
-	case KVM_CAP_NOP_IO_DELAY:
-	case KVM_CAP_DEVICE_CTRL:
-		return 1;
-	case KVM_CAP_IRQ_ROUTING:
-		return LM_MAX_ROUTES;
-	case KVM_CAP_ADJUST_CLOCK:
-		return KVM_CLOCK_TSC_STABLE;
-	case KVM_CAP_XCRS:
-		return lm_caps.xsave;
-	case KVM_CAP_TSC_CONTROL:
-		return lm_caps.tsc_scaling;
-	case KVM_CAP_NR_VCPUS:
-		return min_t(int, num_online_cpus(), LM_MAX_VCPUS);
-	case KVM_CAP_MAX_VCPUS:
-		return LM_MAX_VCPUS;
-	case KVM_CAP_MAX_VCPU_ID:
-		return LM_MAX_VCPU_ID;
-	case KVM_CAP_NR_MEMSLOTS:
-		return LM_MAX_SLOTS;
-	default:
-		return 0;
-	}
-}
 
 /* KVM_GET_MSRS on the system descriptor: what the host offers, not what a guest has. */
 static int lm_feature_msrs(struct kvm_msrs __user *arg)

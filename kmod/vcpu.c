@@ -327,6 +327,8 @@ static long lm_vcpu_locked_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, unsig
 		return lm_cpuid_get(vcpu, p);
 	case KVM_SET_SIGNAL_MASK:
 		return lm_set_sigmask(vcpu, p);
+	case KVM_ENABLE_CAP:
+		return lm_vcpu_enable_cap(vcpu, p);
 	case KVM_NMI:
 		lm_vcpu_nmi(vcpu);
 		return 0;

@@ -412,6 +412,8 @@ static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg
 		return lm_vm_set_bsp(vm, arg);
 	case KVM_SET_TSC_KHZ:
 		return lm_vm_tsc_khz(vm, arg);
+	case KVM_ENABLE_CAP:
+		return lm_vm_enable_cap(vm, p);
 	case KVM_CREATE_DEVICE:
 		return lm_vm_create_device(vm, p);
 	case KVM_GET_TSC_KHZ:

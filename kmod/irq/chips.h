@@ -54,6 +54,7 @@ static __always_inline void lm_store(void *p, unsigned int bytes, u64 val)
 /* ---- messages ---- */
 
 #define LM_DEST_ALL	(~0u)
+#define LM_DEST_XAPIC_ALL 0xffu		/* to an LAPIC in xAPIC mode everybody, too */
 #define LM_NO_MMIO	((u64)PAGE_MASK)	/* a page where no guest has anything */
 
 /**

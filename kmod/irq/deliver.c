@@ -179,7 +179,7 @@ static bool lm_match(const struct lm_lapic *l, const struct lm_msg *m)
 {
 	if (!l || !READ_ONCE(l->present))
 		return false;
-	if (m->dest == LM_DEST_ALL)
+	if (m->dest == LM_DEST_ALL || (m->dest == LM_DEST_XAPIC_ALL && !READ_ONCE(l->x2apic)))
 		return true;
 	return m->logical ? lm_match_logical(l, m->dest) : m->dest == l->vcpu->id;
 }
@@ -247,7 +247,7 @@ int lm_irq_deliver(struct lm_vm *vm, const struct lm_msg *m)
 {
 	struct lm_vcpu *v;
 
-	if (likely(!m->logical && m->dest != LM_DEST_ALL)) {
+	if (likely(!m->logical && m->dest != LM_DEST_ALL && m->dest != LM_DEST_XAPIC_ALL)) {
 		v = lm_vcpu_by_apic_id(vm, m->dest);
 		return v ? lm_lapic_accept(v, m) : -1;
 	}
@@ -301,7 +301,7 @@ void lm_lapic_icr(struct lm_lapic *l, u32 icr, u32 dest)
 		lm_icr_shorthand(l, shorthand, &m);
 		return;
 	}
-	if (!m.x2 && dest == 0xff)
+	if (!m.x2 && dest == LM_DEST_XAPIC_ALL)
 		m.dest = LM_DEST_ALL;
 	lm_irq_deliver(l->vcpu->vm, &m);
 }

@@ -57,6 +57,7 @@ struct lm_irq {
 	struct mutex lock;		/* irqfd, ioeventfd, routing updates */
 	bool in_kernel;			/* KVM_CREATE_IRQCHIP done (l, read with READ_ONCE) */
 	bool x2apic_format;		/* KVM_CAP_X2APIC_API: 32-bit ids in MSIs, KVM_GET_LAPIC */
+	bool no_broadcast_quirk;	/* KVM_CAP_X2APIC_API: id 255 is everybody to xAPICs alone */
 	bool released;			/* VM file closed: no new irqfds (under lock) */
 	u16 by_apic_id[LM_MAX_APIC_ID];	/* lm_vcpu.index + 1, or 0; checked at use */
 };

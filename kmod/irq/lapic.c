@@ -708,7 +708,8 @@ static void lm_lapic_clear(struct lm_lapic *l)
 	for (i = 0; i < ARRAY_SIZE(lvts); i++)
 		lm_reg_set(l, lvts[i], APIC_LVT_MASKED);
 	/* Firmware leaves the boot processor in virtual wire mode; guests rely on it. */
-	if ((u32)l->vcpu->id == l->vcpu->vm->bsp_id)
+	if ((u32)l->vcpu->id == l->vcpu->vm->bsp_id &&
+	    !(l->vcpu->vm->x86.disabled_quirks & KVM_X86_QUIRK_LINT0_REENABLED))
 		lm_reg_set(l, APIC_LVT0, APIC_DM_EXTINT);
 	l->vcpu->x86.cr8 = 0;
 	l->esr_pending = 0;

@@ -36,10 +36,10 @@ void lm_msi_decode(const struct lm_vm *vm, u32 lo, u32 hi, u32 data, struct lm_m
 		.mode = data & APIC_DM_FIXED_MASK,
 		.level = data >> 15 & 1,
 	};
-	if (m->dest == 0xff && (!vm->irq.x2apic_format || !(hi & ~0xffu)))
-		m->dest = LM_DEST_ALL;
-	else if (vm->irq.x2apic_format)
+	if (vm->irq.x2apic_format)
 		m->dest |= hi & ~0xffu;
+	if (m->dest == LM_DEST_XAPIC_ALL && !vm->irq.no_broadcast_quirk)
+		m->dest = LM_DEST_ALL;
 }
 
 /* With 32-bit ids, bits 7:0 of the high half mean nothing and must not be set. */

@@ -90,6 +90,7 @@ struct lm_vm_x86 {
 	u64 default_tsc_khz;
 	u64 last_tsc_write, last_tsc_ns, last_tsc_offset;	/* TSC write matching of vCPUs */
 	u64 last_tsc_khz;
+	u64 disabled_quirks;		/* KVM_X86_QUIRK_*; any thread sets it */
 };
 
 int lm_x86_setup(void);			/* at load, after backend.setup: 0 or errno */

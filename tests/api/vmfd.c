@@ -185,9 +185,99 @@ static void clocks(void)
 	TRUE(c.clock < 1010000000000ull);	/* the refused call changed nothing */
 }
 
+static int enable(int fd, uint32_t c, uint32_t flags, uint64_t arg)
+{
+	struct kvm_enable_cap ec = { .cap = c, .flags = flags, .args = { arg } };
+
+	return ioctl(fd, KVM_ENABLE_CAP, &ec);
+}
+
+static void enable_cap(void)
+{
+	make_vm();
+	make_vcpu();
+	ERR(ioctl(e.vm, KVM_ENABLE_CAP, BAD_PTR), EFAULT);
+	ERR(ioctl(e.vcpu, KVM_ENABLE_CAP, BAD_PTR), EFAULT);
+	ERR(enable(e.vm, 99999, 0, 0), EINVAL);
+	ERR(enable(e.vcpu, 99999, 0, 0), EINVAL);
+	/* there, but nothing to enable; of the other descriptor */
+	ERR(enable(e.vm, KVM_CAP_IRQCHIP, 0, 0), EINVAL);
+	ERR(enable(e.vcpu, KVM_CAP_X2APIC_API, 0, 0), EINVAL);
+	ERR(enable(e.vm, KVM_CAP_X2APIC_API, 1, 0), EINVAL);
+	ERR(enable(e.vm, KVM_CAP_X2APIC_API, 0, 4), EINVAL);
+	IS(cap(KVM_CAP_X2APIC_API), KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+	OK(enable(e.vm, KVM_CAP_X2APIC_API, 0, cap(KVM_CAP_X2APIC_API)));
+	ERR(enable(e.vm, KVM_CAP_DISABLE_QUIRKS2, 0, 1ull << 40), EINVAL);
+	OK(enable(e.vm, KVM_CAP_DISABLE_QUIRKS2, 0, cap(KVM_CAP_DISABLE_QUIRKS2)));
+	OK(enable(e.vm, KVM_CAP_DISABLE_QUIRKS, 0, 1ull << 40));
+}
+
+static uint32_t lint0(uint64_t quirks_off)
+{
+	struct kvm_lapic_state s;
+
+	make_vm();
+	OK(enable(e.vm, KVM_CAP_DISABLE_QUIRKS2, 0, quirks_off));
+	make_chips();
+	make_vcpu();
+	OK(ioctl(e.vcpu, KVM_GET_LAPIC, &s));
+	return *(uint32_t *)(s.regs + 0x350);
+}
+
+static void quirk_lint0(void)
+{
+	IS(lint0(0), 0x700);
+	IS(lint0(KVM_X86_QUIRK_LINT0_REENABLED), 0x10000);
+}
+
+/* In which vCPUs' IRR a message to id 255 is. */
+static unsigned int broadcast(uint64_t flags)
+{
+	struct kvm_msi m = { .address_lo = 0xfeeff000, .data = 0x4055 };
+	unsigned int i, got = 0;
+	int vcpu[2];
+
+	make_vm();
+	OK(enable(e.vm, KVM_CAP_X2APIC_API, 0, flags));
+	make_chips();
+	for (i = 0; i < 2; i++) {
+		struct { struct kvm_msrs h; struct kvm_msr_entry e; } base = {
+			.h.nmsrs = 1,
+			/* the second one in x2APIC mode */
+			.e = { .index = 0x1b, .data = i ? 0xfee00c00 : 0xfee00900 },
+		};
+		struct kvm_lapic_state s;
+
+		OK(vcpu[i] = ioctl(e.vm, KVM_CREATE_VCPU, i));
+		set_cpuid(vcpu[i]);
+		IS(ioctl(vcpu[i], KVM_SET_MSRS, &base), 1);
+		OK(ioctl(vcpu[i], KVM_GET_LAPIC, &s));
+		*(uint32_t *)(s.regs + 0xf0) = 0x1ff;
+		OK(ioctl(vcpu[i], KVM_SET_LAPIC, &s));
+	}
+	OK(ioctl(e.vm, KVM_SIGNAL_MSI, &m));
+	for (i = 0; i < 2; i++) {
+		struct kvm_lapic_state s;
+
+		OK(ioctl(vcpu[i], KVM_GET_LAPIC, &s));
+		if (*(uint32_t *)(s.regs + 0x220) & 1 << 21)
+			got |= 1 << i;
+	}
+	return got;
+}
+
+static void x2apic_broadcast(void)
+{
+	IS(broadcast(0), 3);
+	IS(broadcast(KVM_X2APIC_API_USE_32BIT_IDS), 3);
+	IS(broadcast(KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK), 1);
+	IS(broadcast(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK), 1);
+}
+
 const struct test vm_tests[] = {
 	{ "slots-bad", slots_bad }, { "slots-overlap", slots_overlap }, { "slots-many", slots_many },
 	{ "dirty-log", dirty_log }, { "addresses", addresses }, { "create-vcpu", create_vcpu },
-	{ "mmap-vcpu", mmap_vcpu }, { "clock", clocks },
+	{ "mmap-vcpu", mmap_vcpu }, { "clock", clocks }, { "enable-cap", enable_cap },
+	{ "quirk-lint0", quirk_lint0 }, { "x2apic-broadcast", x2apic_broadcast },
 	{ NULL, NULL },
 };
