@@ -57,9 +57,12 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_ENABLE_CAP:
 	case KVM_CAP_ENABLE_CAP_VM:
 	case KVM_CAP_DISABLE_QUIRKS:
+	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 		return 1;
 	case KVM_CAP_DISABLE_QUIRKS2:
 		return LM_QUIRKS;
+	case KVM_CAP_MCE:
+		return LM_MCE_BANKS;
 	case KVM_CAP_X2APIC_API:
 		return LM_X2APIC_FLAGS;
 	case KVM_CAP_IRQ_ROUTING:

@@ -19,6 +19,7 @@
 #include <linux/string.h>
 #include <linux/syscore_ops.h>
 #include <linux/uaccess.h>
+#include <asm/mce.h>
 #include <asm/msr.h>
 #include <asm/tsc.h>
 
@@ -354,6 +355,8 @@ static long lm_dev_ioctl(struct file *file, unsigned int ioctl, unsigned long ar
 		return lm_msr_index_list((void __user *)arg);
 	case KVM_GET_MSR_FEATURE_INDEX_LIST:
 		return lm_msr_feature_list((void __user *)arg);
+	case KVM_X86_GET_MCE_CAP_SUPPORTED:
+		return put_user((u64)LM_MCE_CAP, (u64 __user *)arg);
 	case KVM_GET_MSRS:
 		return lm_feature_msrs((void __user *)arg);
 	case LAMINA_SET_NAME:

@@ -298,6 +298,8 @@ static long lm_vcpu_struct_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, void 
 	LM_SET(KVM_SET_MP_STATE, struct kvm_mp_state, lm_set_mp_state);
 	LM_GET(KVM_GET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_get);
 	LM_SET(KVM_SET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_set);
+	LM_SET(KVM_X86_SETUP_MCE, u64, lm_mce_setup);
+	LM_SET(KVM_X86_SET_MCE, struct kvm_x86_mce, lm_mce_inject);
 	LM_SET(KVM_INTERRUPT, struct kvm_interrupt, lm_user_interrupt);
 	default:
 		r = -ENOTTY;

@@ -12,7 +12,6 @@
 #include <asm/apicdef.h>
 #include <asm/cpufeature.h>
 #include <asm/kvm_para.h>
-#include <asm/mce.h>
 #include <asm/msr.h>
 #include <asm/msr-index.h>
 #include <asm/mtrr.h>
@@ -78,7 +77,8 @@ bool lm_pat_valid(u64 pat)
 	case MSR_MTRRfix4K_C0000 ... MSR_MTRRfix4K_F8000:		\
 	case MSR_MTRRdefType:						\
 	case MTRRphysBase_MSR(0) ... MTRRphysMask_MSR(LM_MTRR_VAR - 1)
-#define LM_CASE_MCE	MSR_IA32_MC0_CTL ... MSR_IA32_MC0_CTL + 4 * LM_MCE_BANKS - 1
+#define LM_CASE_MCE	MSR_IA32_MCG_CAP ... MSR_IA32_MCG_CTL:		\
+	case MSR_IA32_MC0_CTL ... MSR_IA32_MC0_CTL + 4 * LM_MCE_BANKS - 1
 
 /* The place of a fixed-range MTRR in lm_x86.mtrr_fixed, or -1. */
 static int lm_mtrr_fixed(u32 msr)
@@ -132,39 +132,6 @@ static u64 *lm_mtrr_slot(struct lm_x86 *x, u32 msr)
 	if (msr >= ARRAY_SIZE(x->mtrr_var))
 		return NULL;
 	return &x->mtrr_var[array_index_nospec(msr, ARRAY_SIZE(x->mtrr_var))];
-}
-
-/* ---- machine check banks: stored, never raised ---- */
-
-static u64 *lm_mce_slot(struct lm_x86 *x, u32 msr)
-{
-	u32 i = msr - MSR_IA32_MC0_CTL;
-
-	if (i >= 4 * min_t(u32, x->mcg_cap & 0xff, LM_MCE_BANKS))
-		return NULL;
-	return &x->mce_bank[array_index_nospec(i, ARRAY_SIZE(x->mce_bank))];
-}
-
-static int lm_mce_write(struct lm_x86 *x, u32 msr, u64 val, bool host)
-{
-	u64 *slot = lm_mce_slot(x, msr);
-
-	if (!slot)
-		return 1;
-	switch ((msr - MSR_IA32_MC0_CTL) & 3) {
-	case 0:
-		/* all or nothing; old kernels clear bit 10 (GART) and bit 0 on AMD */
-		if (!host && val && (val | BIT(10) | 1) != ~0ull)
-			return 1;
-		break;
-	case 1:
-		/* status is cleared, and set only to test (APM vol. 2, 9.3.2.2) */
-		if (!host && val && !(x->amd && (x->hwcr & HWCR_MC_STATUS_WR)))
-			return 1;
-		break;
-	}
-	*slot = val;
-	return 0;
 }
 
 /* ---- neutral state ---- */
@@ -572,21 +539,8 @@ int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 			return 1;
 		*val = *slot;
 		return 0;
-	case MSR_IA32_MCG_CAP:
-		*val = x->mcg_cap;
-		return 0;
-	case MSR_IA32_MCG_STATUS:
-		*val = x->mcg_status;
-		return 0;
-	case MSR_IA32_MCG_CTL:
-		*val = x->mcg_ctl;
-		return host || (x->mcg_cap & MCG_CTL_P) ? 0 : 1;
 	case LM_CASE_MCE:
-		slot = lm_mce_slot(x, msr);
-		if (!slot)
-			return 1;
-		*val = *slot;
-		return 0;
+		return lm_mce_read(vcpu, msr, val, host);
 	case MSR_IA32_MISC_ENABLE:
 		*val = x->misc_enable;
 		return 0;
@@ -709,17 +663,8 @@ int lm_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 			return 1;
 		*slot = val;
 		return 0;
-	case MSR_IA32_MCG_STATUS:
-		x->mcg_status = val;
-		return 0;
-	case MSR_IA32_MCG_CTL:
-		/* User space may write back the zero that it reads where there is none. */
-		if (!(x->mcg_cap & MCG_CTL_P) ? !host || val : val && val != ~0ull)
-			return 1;
-		x->mcg_ctl = val;
-		return 0;
 	case LM_CASE_MCE:
-		return lm_mce_write(x, msr, val, host);
+		return lm_mce_write(vcpu, msr, val, host);
 	case MSR_IA32_MISC_ENABLE:
 		x->misc_enable = val;
 		return 0;

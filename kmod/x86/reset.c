@@ -61,7 +61,7 @@ int lm_x86_init(struct lm_vcpu *vcpu)
 	lm_msr_feature_read(MSR_IA32_ARCH_CAPABILITIES, &x->arch_caps);
 	lm_msr_feature_read(MSR_IA32_UCODE_REV, &x->microcode);
 	lm_msr_feature_read(MSR_AMD64_DE_CFG, &x->de_cfg);
-	x->mcg_cap = LM_MCE_BANKS;
+	x->mcg_cap = LM_MCE_BANKS_DEFAULT;
 	x->osvw_length = 3;		/* errata 298, 400 and 415 are not the guest's concern */
 	lm_tsc_init(vcpu);
 	lm_x86_reset(vcpu, false);
@@ -120,8 +120,7 @@ static void lm_reset_power_on(struct lm_vcpu *vcpu)
 	x->mtrr_def = 0;
 	memset(x->mtrr_fixed, 0, sizeof(x->mtrr_fixed));
 	memset(x->mtrr_var, 0, sizeof(x->mtrr_var));
-	x->mcg_status = 0;
-	memset(x->mce_bank, 0, sizeof(x->mce_bank));
+	lm_mce_reset(vcpu);
 }
 
 /**

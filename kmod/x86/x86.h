@@ -17,7 +17,9 @@ struct fxregs_state;
 
 #define LM_MAX_CPUID	256
 #define LM_MAX_XSAVE	8192	/* without AMX; checked at load against CPUID 0xd */
-#define LM_MCE_BANKS	8
+#define LM_MCE_BANKS	32
+#define LM_MCE_BANKS_DEFAULT 8		/* without KVM_X86_SETUP_MCE */
+#define LM_MCE_CAP	(MCG_CTL_P | MCG_SER_P)	/* bits of MCG_CAP that it takes */
 #define LM_MTRR_VAR	8
 
 struct lm_cpuid {
@@ -101,6 +103,13 @@ void lm_x86_free(struct lm_vcpu *vcpu);
 void lm_x86_reset(struct lm_vcpu *vcpu, bool init);
 void lm_x86_suspend(struct lm_vm *vm);	/* host goes to sleep: interrupts off, one CPU */
 void lm_x86_resume(struct lm_vm *vm);	/* for each VM after it woke, before tasks run */
+
+/* ---- mce.c ---- */
+int lm_mce_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host);
+int lm_mce_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host);
+void lm_mce_reset(struct lm_vcpu *vcpu);
+int lm_mce_setup(struct lm_vcpu *vcpu, const u64 *cap);
+int lm_mce_inject(struct lm_vcpu *vcpu, const struct kvm_x86_mce *mce);
 
 /* ---- cpuid.c ---- */
 int lm_cpuid_supported(struct kvm_cpuid2 __user *arg);

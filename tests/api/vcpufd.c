@@ -346,6 +346,74 @@ static void tsc_khz(void)
 	IS(ioctl(e.vcpu, KVM_GET_TSC_KHZ, 0), khz);
 }
 
+static uint64_t msr_of(uint32_t index)
+{
+	struct { struct kvm_msrs h; struct kvm_msr_entry e; } m = { .h.nmsrs = 1, .e.index = index };
+
+	IS(ioctl(e.vcpu, KVM_GET_MSRS, &m), 1);
+	return m.e.data;
+}
+
+static void machine_check(void)
+{
+	const uint64_t val = 1ull << 63, over = 1ull << 62, uc = 1ull << 61;
+	struct kvm_x86_mce m = { .status = val | 7, .addr = 0x1000, .misc = 5, .bank = 3 };
+	struct kvm_vcpu_events ev;
+	struct kvm_sregs s;
+	uint64_t supported, c;
+
+	full();
+	IS(cap(KVM_CAP_MCE), 32);
+	OK(ioctl(e.sys, KVM_X86_GET_MCE_CAP_SUPPORTED, &supported));
+	IS(supported & 0x1000100, 0x1000100);	/* MCG_CTL, recovery */
+	ERR(ioctl(e.sys, KVM_X86_GET_MCE_CAP_SUPPORTED, BAD_PTR), EFAULT);
+	c = 0;
+	ERR(ioctl(e.vcpu, KVM_X86_SETUP_MCE, &c), EINVAL);
+	c = 33;
+	ERR(ioctl(e.vcpu, KVM_X86_SETUP_MCE, &c), EINVAL);
+	c = 10 | 1ull << 40;
+	ERR(ioctl(e.vcpu, KVM_X86_SETUP_MCE, &c), EINVAL);
+	c = 10 | 0x1000100;
+	OK(ioctl(e.vcpu, KVM_X86_SETUP_MCE, &c));
+	IS(msr_of(0x179), c);
+	IS(msr_of(0x17b), -1ull);
+	IS(msr_of(0x400 + 4 * 9), -1ull);
+
+	m.bank = 10;
+	ERR(ioctl(e.vcpu, KVM_X86_SET_MCE, &m), EINVAL);
+	m.bank = 3;
+	m.status = 7;
+	ERR(ioctl(e.vcpu, KVM_X86_SET_MCE, &m), EINVAL);
+	m.status = val | 7;
+	OK(ioctl(e.vcpu, KVM_X86_SET_MCE, &m));
+	IS(msr_of(0x401 + 4 * 3), val | 7);
+	IS(msr_of(0x402 + 4 * 3), 0x1000);
+	OK(ioctl(e.vcpu, KVM_X86_SET_MCE, &m));
+	IS(msr_of(0x401 + 4 * 3), val | over | 7);
+
+	/* an uncorrected one is #MC where the guest wants it */
+	OK(ioctl(e.vcpu, KVM_GET_SREGS, &s));
+	s.cr4 |= 0x40;
+	OK(ioctl(e.vcpu, KVM_SET_SREGS, &s));
+	m.status = val | uc | 9;
+	m.mcg_status = 5;
+	OK(ioctl(e.vcpu, KVM_X86_SET_MCE, &m));
+	IS(msr_of(0x401 + 4 * 3), val | over | uc | 9);
+	IS(msr_of(0x17a), 5);
+	OK(ioctl(e.vcpu, KVM_GET_VCPU_EVENTS, &ev));
+	TRUE(ev.exception.injected || ev.exception.pending);
+	IS(ev.exception.nr, 18);
+	/* a corrected one does not take its place, and a second one is the end */
+	m.status = val | 1;
+	OK(ioctl(e.vcpu, KVM_X86_SET_MCE, &m));
+	IS(msr_of(0x401 + 4 * 3), val | over | uc | 9);
+	m.status = val | uc | 1;
+	OK(ioctl(e.vcpu, KVM_X86_SET_MCE, &m));
+	code(0x1000, SPIN, 4);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_SHUTDOWN);
+}
+
 static void run_io(void)
 {
 	full();
@@ -481,7 +549,8 @@ const struct test vcpu_tests[] = {
 	{ "regs", regs }, { "sregs", sregs }, { "fpu", fpu }, { "xsave", xsave },
 	{ "debugregs", debugregs }, { "msrs", msrs }, { "lapic", lapic }, { "no-lapic", no_lapic },
 	{ "mp-state", mp_state }, { "vcpu-events", vcpu_events }, { "cpuid2", cpuid2 },
-	{ "tsc-khz", tsc_khz }, { "run-io", run_io }, { "immediate-exit", immediate_exit },
+	{ "tsc-khz", tsc_khz }, { "machine-check", machine_check }, { "run-io", run_io },
+	{ "immediate-exit", immediate_exit },
 	{ "signal-mask", signal_mask }, { "nmi", nmi }, { "no-memory", unmapped },
 	{ "slot-unmapped", slot_unmapped },
 	{ NULL, NULL },

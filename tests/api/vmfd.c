@@ -230,8 +230,8 @@ static void quirk_lint0(void)
 	IS(lint0(KVM_X86_QUIRK_LINT0_REENABLED), 0x10000);
 }
 
-/* In which vCPUs' IRR a message to id 255 is. */
-static unsigned int broadcast(uint64_t flags)
+/* In which vCPUs' IRR a message to id 255 is; both are in xAPIC or in x2APIC mode. */
+static unsigned int broadcast(uint64_t flags, bool x2apic)
 {
 	struct kvm_msi m = { .address_lo = 0xfeeff000, .data = 0x4055 };
 	unsigned int i, got = 0;
@@ -243,8 +243,8 @@ static unsigned int broadcast(uint64_t flags)
 	for (i = 0; i < 2; i++) {
 		struct { struct kvm_msrs h; struct kvm_msr_entry e; } base = {
 			.h.nmsrs = 1,
-			/* the second one in x2APIC mode */
-			.e = { .index = 0x1b, .data = i ? 0xfee00c00 : 0xfee00900 },
+			.e = { .index = 0x1b,
+			       .data = 0xfee00800 | (i ? 0 : 0x100) | (x2apic ? 0x400 : 0) },
 		};
 		struct kvm_lapic_state s;
 
@@ -268,10 +268,15 @@ static unsigned int broadcast(uint64_t flags)
 
 static void x2apic_broadcast(void)
 {
-	IS(broadcast(0), 3);
-	IS(broadcast(KVM_X2APIC_API_USE_32BIT_IDS), 3);
-	IS(broadcast(KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK), 1);
-	IS(broadcast(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK), 1);
+	const uint64_t ids = KVM_X2APIC_API_USE_32BIT_IDS;
+	const uint64_t off = KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+
+	IS(broadcast(0, true), 3);
+	IS(broadcast(ids, true), 3);
+	IS(broadcast(off, true), 0);
+	IS(broadcast(ids | off, true), 0);
+	IS(broadcast(off, false), 3);
+	IS(broadcast(ids | off, false), 3);
 }
 
 const struct test vm_tests[] = {
