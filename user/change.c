@@ -124,7 +124,7 @@ int cmd_attach(int argc, char **argv)
 {
 	static const struct argp argp = {
 		.options = options, .parser = parse,
-		.args_doc = "NAME disk FILE[,ro][,direct][,serial=S]\n"
+		.args_doc = "NAME disk FILE[,ro][,direct][,split][,serial=S]\n"
 			    "NAME net tap=NAME[,bridge=NAME][,mac=ADDRESS]\n"
 			    "NAME vsock CID\n"
 			    "NAME rng\n"

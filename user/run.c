@@ -56,7 +56,7 @@ static const struct argp_option options[] = {
 	{ "net", KEY_DEVICES, "tap=NAME[,bridge=NAME][,mac=ADDRESS]", 0, "A network card on a tap of the host, which is made, put into the bridge, and removed at the end", 0 },
 	{ "rng", KEY_DEVICES + 1, NULL, 0, "A source of random numbers (virtio-rng)", 0 },
 	{ "vsock", KEY_DEVICES + 2, "CID", 0, "Sockets between host and guest; the guest's address is CID, from 3 on", 0 },
-	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },
+	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,split][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },
 	{ "balloon", KEY_DEVICES + 4, NULL, 0, "A balloon (virtio-balloon), for 'lamina balloon'; free memory goes back to the host by itself", 0 },
 	{ "console", KEY_DEVICES + 5, "virtio", 0, "A console (virtio-console, hvc0) on this terminal, besides the serial port; the kernel uses it unless --append says otherwise", 0 },
 	DEVICE_OPTION(KEY_DEVICE),

@@ -183,6 +183,7 @@ bool lm_gpa_is_ram(struct lm_vcpu *vcpu, u64 gpa, bool write);
 struct bio_vec;
 int lm_outside_copy(struct lm_vm *vm, u64 gpa, void *buf, u32 bytes, bool write);
 int lm_outside_read16(struct lm_vm *vm, u64 gpa, u16 *val);
+int lm_outside_write32(struct lm_vm *vm, u64 gpa, u32 val);
 int lm_outside_pin(struct lm_vm *vm, u64 gpa, u32 bytes, bool write, struct bio_vec *bv);
 void lm_outside_unpin(const struct bio_vec *bv, int nr, bool written);
 bool lm_outside_still_dirty(const struct bio_vec *bv, int nr);

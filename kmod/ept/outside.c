@@ -130,6 +130,31 @@ int lm_outside_read16(struct lm_vm *vm, u64 gpa, u16 *val)
 	return hva ? get_user(*val, (u16 __user *)hva) : -EFAULT;
 }
 
+/**
+ * lm_outside_write32 - write what the guest looks at, in one piece
+ * @vm: the VM; the caller runs in its owner's address space
+ * @gpa: guest address, aligned
+ * @val: what shall be there
+ *
+ * Context: may sleep.
+ * Return: 0 or -EFAULT
+ */
+int lm_outside_write32(struct lm_vm *vm, u64 gpa, u32 val)
+{
+	u32 bytes = sizeof(val);
+	unsigned long hva;
+
+#ifdef LM_KUNIT
+	if (vm->mem.test_ram)
+		return lm_outside_copy(vm, gpa, &val, bytes, true);
+#endif
+	hva = lm_outside_hva(vm, gpa, true, &bytes);
+	if (!hva || put_user(val, (u32 __user *)hva))
+		return -EFAULT;
+	lm_outside_mark(vm, gpa, bytes);
+	return 0;
+}
+
 /* What is written through the kernel's own mapping leaves no mark in the page tables. */
 static void lm_outside_dirty(struct page *page)
 {

@@ -22,7 +22,8 @@
 
 /* What rings and requests here can do, and what only concerns who shows the device. */
 #define LM_BLK_FEATURES							\
-	(BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |	\
+	(BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(VIRTIO_F_RING_PACKED) |		\
+	 BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |				\
 	 BIT_ULL(VIRTIO_RING_F_EVENT_IDX) | BIT_ULL(VIRTIO_BLK_F_FLUSH) |	\
 	 BIT_ULL(VIRTIO_BLK_F_DISCARD) | BIT_ULL(VIRTIO_BLK_F_WRITE_ZEROES) |	\
 	 BIT_ULL(VIRTIO_BLK_F_RO) | BIT_ULL(VIRTIO_BLK_F_MQ) |			\
@@ -207,10 +208,25 @@ static u64 lm_blk_offered(const struct lm_blk *blk)
 	return LM_BLK_FEATURES & ~(blk->rdonly ? writing : BIT_ULL(VIRTIO_BLK_F_RO));
 }
 
+/* Its rings are laid out as the features say. */
+static int lm_blk_set_features(struct lm_blk *blk, u64 features)
+{
+	struct lm_blk_queue *q;
+
+	if (features & ~lm_blk_offered(blk))
+		return -EINVAL;
+	if ((features ^ blk->features) & BIT_ULL(VIRTIO_F_RING_PACKED))
+		for_each_queue(q, blk)
+			if (q->ring.num)
+				return -EBUSY;
+	blk->features = features;
+	return 0;
+}
+
 static int lm_blk_set_queue(struct lm_blk *blk, const struct lamina_blk_queue *args)
 {
 	struct lm_blk_queue *q = lm_blk_queue_at(blk, args->index);
-	struct lm_ring *r;
+	bool packed = blk->features & BIT_ULL(VIRTIO_F_RING_PACKED);
 	struct lm_vseg *seg;
 
 	if (!q || args->reserved)
@@ -219,20 +235,14 @@ static int lm_blk_set_queue(struct lm_blk *blk, const struct lamina_blk_queue *a
 		lm_blk_queue_clear(q);
 		return 0;
 	}
-	if (lm_ring_check(args->size, args->desc, args->driver, args->device))
+	if (lm_ring_check(args, packed))
 		return -EINVAL;
 	seg = kvmalloc_array(2 * args->size, sizeof(*seg), GFP_KERNEL_ACCOUNT);
 	if (!seg)
 		return -ENOMEM;
 	lm_blk_queue_clear(q);
 	q->chain.seg = seg;
-	r = &q->ring;
-	r->num = args->size;
-	r->desc = args->desc;
-	r->avail = args->driver;
-	r->used = args->device;
-	r->last_avail = args->last_avail;
-	r->last_used = args->last_used;
+	lm_ring_set_up(&q->ring, args, packed);
 	return 0;
 }
 
@@ -410,10 +420,7 @@ static int lm_blk_set(struct lm_blk *blk, u64 attr, const union lm_blk_arg *arg)
 		memcpy(blk->serial, arg->serial, sizeof(blk->serial));
 		return 0;
 	case LAMINA_BLK_FEATURES:
-		if (arg->features & ~lm_blk_offered(blk))
-			return -EINVAL;
-		blk->features = arg->features;
-		return 0;
+		return lm_blk_set_features(blk, arg->features);
 	case LAMINA_BLK_EVENT:
 		return lm_blk_set_event(blk, arg->event);
 	case LAMINA_BLK_QUEUE:

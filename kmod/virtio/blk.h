@@ -70,7 +70,7 @@ struct lm_blk {
  * @charged: what it holds of lm_blk.pages
  * @bytes: of data
  * @done: of these, completed
- * @head: for lm_ring_push()
+ * @token: for lm_ring_push()
  * @type: VIRTIO_BLK_T_*
  * @status_at: guest address of the status byte
  * @status: its page
@@ -88,7 +88,7 @@ struct lm_blk_req {
 	u64 pos;
 	u32 charged;
 	u32 bytes, done;
-	u16 head;
+	struct lm_token token;
 	u16 nr_range;
 	u32 type;
 	u64 status_at;

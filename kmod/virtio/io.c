@@ -125,25 +125,26 @@ static void lm_blk_interrupt(struct lm_blk_queue *q)
 }
 
 /* ring.lock held.  A broken device is silent, until it is reset. */
-static void lm_blk_push(struct lm_blk_queue *q, u16 head, u32 type, u8 status, u32 bytes, u32 in)
+static void lm_blk_push(struct lm_blk_queue *q, struct lm_token token, u32 type, u8 status,
+			u32 bytes, u32 in)
 {
 	lm_blk_count(&q->stats, type, status, bytes);
-	if (!READ_ONCE(q->blk->broken) && lm_ring_push(&q->ring, head, in))
+	if (!READ_ONCE(q->blk->broken) && lm_ring_push(&q->ring, token, in))
 		lm_blk_interrupt(q);
 }
 
 /* Answer a request that never began.  In the owner's address space. */
 static void lm_blk_answer(struct lm_blk_queue *q, u64 status_at, u32 type, u8 status, u32 in)
 {
-	u16 head = q->chain.head;
+	struct lm_token token = q->chain.token;
 
-	trace_lm_blk_done(q->blk->id, q - q->blk->queue, head, status);
+	trace_lm_blk_done(q->blk->id, q - q->blk->queue, token.id, status);
 	if (lm_outside_copy(q->blk->vm, status_at, &status, 1, true)) {
 		lm_blk_break(q->blk, "a status byte outside memory");
 		return;
 	}
 	spin_lock_irq(&q->ring.lock);
-	lm_blk_push(q, head, type, status, 0, in + 1);
+	lm_blk_push(q, token, type, status, 0, in + 1);
 	spin_unlock_irq(&q->ring.lock);
 }
 
@@ -213,14 +214,14 @@ static void lm_blk_end(struct lm_blk_req *req, u8 status)
 	u32 i, in = req->type == VIRTIO_BLK_T_IN ? req->done : 0;
 	unsigned long flags;
 
-	trace_lm_blk_done(q->blk->id, q - q->blk->queue, req->head, status);
+	trace_lm_blk_done(q->blk->id, q - q->blk->queue, req->token.id, status);
 	*(u8 *)(page_address(req->status.bv_page) + req->status.bv_offset) = status;
 	for (i = 0; i < req->nr_seg; i++)
 		lm_outside_mark(vm, req->seg[i].gpa, req->seg[i].len);
 	lm_outside_mark(vm, req->status_at, 1);
 
 	spin_lock_irqsave(&q->ring.lock, flags);
-	lm_blk_push(q, req->head, req->type, status, req->done, in + 1);
+	lm_blk_push(q, req->token, req->type, status, req->done, in + 1);
 	if (lm_ring_put(&q->ring))
 		lm_blk_look_later(q, 0);
 	spin_unlock_irqrestore(&q->ring.lock, flags);
@@ -536,7 +537,7 @@ static struct lm_blk_req *lm_blk_req_alloc(struct lm_blk_queue *q, u32 type, u64
 	req->q = q;
 	req->charged = charged;
 	req->type = type;
-	req->head = q->chain.head;
+	req->token = q->chain.token;
 	req->status_at = status_at;
 	INIT_WORK(&req->work, lm_blk_work);
 	r = lm_outside_pin(q->blk->vm, status_at, 1, true, &req->status);
@@ -594,7 +595,7 @@ static int lm_blk_begin_rw(struct lm_blk_queue *q, u32 type, u64 sector, u64 sta
 	u32 pages;
 	int err;
 
-	trace_lm_blk_request(blk->id, q - blk->queue, c->head, type, sector, bytes);
+	trace_lm_blk_request(blk->id, q - blk->queue, c->token.id, type, sector, bytes);
 	if (bytes > LAMINA_BLK_MAX_BYTES || bytes % BIT(LM_SECTOR_SHIFT) || (!in && blk->rdonly))
 		return VIRTIO_BLK_S_IOERR;
 	if (sector > blk->capacity || bytes >> LM_SECTOR_SHIFT > blk->capacity - sector)
@@ -633,7 +634,7 @@ static int lm_blk_begin_other(struct lm_blk_queue *q, u32 type, u64 status_at)
 	struct lm_blk_req *req;
 	u32 nr = 0;
 
-	trace_lm_blk_request(blk->id, q - blk->queue, c->head, type, 0, c->out_bytes);
+	trace_lm_blk_request(blk->id, q - blk->queue, c->token.id, type, 0, c->out_bytes);
 	if (type != VIRTIO_BLK_T_FLUSH) {
 		nr = c->out_bytes / sizeof(req->range[0]);
 		if (!nr || c->out_bytes % sizeof(req->range[0]) || nr > LAMINA_BLK_MAX_RANGES ||
@@ -659,7 +660,7 @@ static int lm_blk_id(struct lm_blk_queue *q, u64 status_at)
 	struct lm_chain *c = &q->chain;
 	u32 i, n, off = 0;
 
-	trace_lm_blk_request(q->blk->id, q - q->blk->queue, c->head, VIRTIO_BLK_T_GET_ID, 0,
+	trace_lm_blk_request(q->blk->id, q - q->blk->queue, c->token.id, VIRTIO_BLK_T_GET_ID, 0,
 			     c->in_bytes);
 	for (i = c->nr_out; i < c->nr && off < sizeof(q->blk->serial); i++, off += n) {
 		n = min_t(u32, c->seg[i].len, sizeof(q->blk->serial) - off);
@@ -720,7 +721,7 @@ static int lm_blk_take_some(struct lm_blk_queue *q)
 		else if (r > 0)
 			r = lm_blk_begin(q) ?: 1;
 		if (r == -EDQUOT) {
-			lm_ring_undo(&q->ring);
+			lm_ring_undo(&q->ring, &q->chain);
 			return 0;
 		}
 		if (r <= 0)

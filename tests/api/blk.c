@@ -8,21 +8,6 @@
 
 struct blk d;
 
-struct vring_desc *desc(int i)
-{
-	return (struct vring_desc *)(e.ram + DESC) + i;
-}
-
-struct vring_avail *avail(void)
-{
-	return (struct vring_avail *)(e.ram + AVAIL);
-}
-
-volatile struct vring_used *used(void)
-{
-	return (struct vring_used *)(e.ram + USED);
-}
-
 static int attr(int ioc, uint64_t which, void *p)
 {
 	struct kvm_device_attr a = { .group = LAMINA_BLK_GROUP, .attr = which,
@@ -69,14 +54,6 @@ static int backing(int fd, uint32_t flags)
 	return set(LAMINA_BLK_BACKING, &b);
 }
 
-static int queue(uint32_t index, uint32_t size)
-{
-	struct lamina_blk_queue q = { .index = index, .size = size, .desc = DESC,
-				      .driver = AVAIL, .device = USED };
-
-	return set(LAMINA_BLK_QUEUE, &q);
-}
-
 static int doorbell(uint64_t addr, uint32_t flags)
 {
 	struct lamina_blk_doorbell b = { .len = 2, .addr = addr, .flags = flags };
@@ -108,15 +85,6 @@ uint64_t heard(int fd)
 
 	poll(&p, 1, 10000);
 	return taken(fd);
-}
-
-static bool becomes(volatile uint16_t *at, uint16_t want)
-{
-	int i;
-
-	for (i = 0; i < 2000 && *at != want; i++)
-		usleep(5000);
-	return *at == want;
 }
 
 static void make_machine(void)
@@ -163,10 +131,11 @@ int open_disk(const char *name)
 
 void start(uint64_t features)
 {
-	d.avail = d.used = 0;
-	memset(e.ram + DESC, 0, DATA - DESC);
+	if (packed)
+		features |= RING_PACKED;
+	clear_rings();
 	OK(set(LAMINA_BLK_FEATURES, &features));
-	OK(queue(0, NUM));
+	OK(queue(0));
 	OK(irq_eventfd(d.irq));
 	OK(set_state(LAMINA_BLK_STATE_RUNNING));
 }
@@ -191,29 +160,6 @@ void kick(void)
 	IS(e.run->io.port, DONE);
 }
 
-void offer(uint16_t head)
-{
-	avail()->ring[d.avail % NUM] = head;
-	__atomic_store_n(&avail()->idx, ++d.avail, __ATOMIC_RELEASE);
-}
-
-void put(int i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
-{
-	*desc(i) = (struct vring_desc) { .addr = addr, .len = len, .flags = flags, .next = next };
-}
-
-bool complete(void)
-{
-	int i;
-
-	for (i = 0; i < 2000 && used()->idx == d.used; i++)
-		usleep(5000);
-	if (used()->idx == d.used)
-		return false;
-	d.used++;
-	return true;
-}
-
 void header(uint64_t at, uint32_t type, uint64_t sector)
 {
 	struct virtio_blk_outhdr h = { .type = type, .sector = sector };
@@ -225,7 +171,6 @@ void header(uint64_t at, uint32_t type, uint64_t sector)
 int request(uint32_t type, uint64_t sector, uint64_t data, uint32_t bytes, bool in)
 {
 	volatile uint8_t *status = e.ram + STATUS;
-	uint16_t last = d.used;
 
 	header(HDR, type, sector);
 	*status = 0xee;
@@ -236,9 +181,9 @@ int request(uint32_t type, uint64_t sector, uint64_t data, uint32_t bytes, bool 
 	kick();
 	if (!complete())
 		return -1;
-	IS(used()->ring[last % NUM].id, 0);
+	IS(d.id, 0);
 	if (in && !*status)
-		TRUE(used()->ring[last % NUM].len >= 1);
+		TRUE(d.len >= 1);
 	return *status;
 }
 
@@ -278,13 +223,13 @@ static void round_trip(int file, uint64_t features)
 		n++;
 		fill(c[i].at, c[i].bytes, i + 1);
 		IS(request(VIRTIO_BLK_T_OUT, c[i].sector, c[i].at, c[i].bytes, false), 0);
-		IS(used()->ring[(d.used - 1) % NUM].len, 1);
+		IS(d.len, 1);
 		IS(request(VIRTIO_BLK_T_FLUSH, 0, 0, 0, false), 0);
 		IS(pread(file, copy, c[i].bytes, c[i].sector * 512ull), c[i].bytes);
 		IS(memcmp(copy, e.ram + c[i].at, c[i].bytes), 0);
 		memset(e.ram + back, 0, c[i].bytes + 4096);
 		IS(request(VIRTIO_BLK_T_IN, c[i].sector, back, c[i].bytes, true), 0);
-		IS(used()->ring[(d.used - 1) % NUM].len, c[i].bytes + 1);
+		IS(d.len, c[i].bytes + 1);
 		IS(memcmp(copy, e.ram + back, c[i].bytes), 0);
 		IS(e.ram[back + c[i].bytes], 0);
 	}
@@ -344,7 +289,7 @@ static void blk_at_once(void)
 		offer(0);
 		kick();
 		/* already when the guest goes on; but a worker that looks finds it first */
-		at_once += used()->idx != d.used;
+		at_once += ready();
 		TRUE(complete());
 	}
 	TRUE(at_once >= 1);
@@ -414,8 +359,11 @@ static void blk_attributes(void)
 	IS(info.block_size, 512);
 	OK(get(LAMINA_BLK_FEATURES, &f));
 	OK(set(LAMINA_BLK_FEATURES, &f));
-	f = 1ull << VIRTIO_F_RING_PACKED;
+	TRUE(f & RING_PACKED);
+	f = 1ull << VIRTIO_F_IN_ORDER;
 	ERR(set(LAMINA_BLK_FEATURES, &f), EINVAL);
+	f = FEATURES;
+	OK(set(LAMINA_BLK_FEATURES, &f));
 
 	q.index = LAMINA_BLK_QUEUES;
 	ERR(set(LAMINA_BLK_QUEUE, &q), EINVAL);
@@ -459,15 +407,15 @@ static void blk_attributes(void)
 	OK(doorbell(0, LAMINA_BLK_DOORBELL_NONE));
 	OK(set(LAMINA_BLK_DOORBELL, &b));
 
-	OK(queue(0, NUM));
+	OK(queue(0));
 	OK(set_state(LAMINA_BLK_STATE_RUNNING));
 	IS(state() & LAMINA_BLK_STATE_RUNNING, LAMINA_BLK_STATE_RUNNING);
-	ERR(queue(0, NUM), EBUSY);
+	ERR(queue(0), EBUSY);
 	ERR(backing(fd, LAMINA_BLK_RDONLY), EBUSY);
 	ERR(set(LAMINA_BLK_FEATURES, &f), EBUSY);
 	OK(set_state(LAMINA_BLK_STATE_STOPPED));
 	IS(state() & LAMINA_BLK_STATE_RUNNING, 0);	/* no memory: it also needs a reset */
-	OK(queue(0, NUM));
+	OK(queue(0));
 }
 
 static void blk_commands(void)
@@ -528,7 +476,7 @@ static void blk_discard(void)
 	OK(backing(file, 0));
 	OK(get(LAMINA_BLK_FEATURES, &f));
 	OK(doorbell(PORT, LAMINA_BLK_DOORBELL_PIO));
-	start(f & ~(INDIRECT | EVENT));
+	start(f & ~(INDIRECT | EVENT | RING_PACKED));
 	OK(fstat(file, &before));
 	IS(range(VIRTIO_BLK_T_DISCARD, 0, 256, 0), 0);
 	OK(fstat(file, &after));
@@ -585,94 +533,118 @@ static void blk_shrunk(void)
 	IS(request(VIRTIO_BLK_T_OUT, 100, DATA, 512, false), 0);
 }
 
+/* A descriptor of the chain that pieces() offers: in an indirect table, or from the second on in the ring. */
+static void piece(bool indirect, int i, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	if (indirect)
+		table(i, addr, len, flags);
+	else
+		put(i + 1, addr, len, flags, i + 2);
+}
+
+static void offer_pieces(bool indirect, int n)
+{
+	if (indirect)
+		put(0, TABLE, n * 16, VRING_DESC_F_INDIRECT, 0);
+	offer(indirect ? 0 : 1);
+	kick();
+	TRUE(complete());
+	IS(d.id, indirect ? 0 : 1);
+}
+
 /* Header, data and status cut into pieces, in one indirect table and without. */
 static void pieces(bool indirect)
 {
-	struct vring_desc *t = indirect ? (void *)(e.ram + TABLE) : desc(1);
-	int i, at = indirect ? 0 : 1;
+	const uint16_t more = VRING_DESC_F_NEXT, write = VRING_DESC_F_WRITE;
 	uint8_t want[1024];
 
 	header(HDR, VIRTIO_BLK_T_OUT, 5);
 	fill(DATA, 1024, 99);
 	memcpy(want, e.ram + DATA, 1024);
-	for (i = 0; i < 8; i++)
-		t[i] = (struct vring_desc) { 0, 0, VRING_DESC_F_NEXT, at + i + 1 };
-	t[0].addr = HDR, t[0].len = 7;
-	t[1].addr = HDR + 7, t[1].len = 8;
-	t[2].addr = HDR + 15, t[2].len = 1;
-	t[3].addr = DATA, t[3].len = 100;
-	t[4].addr = 1, t[4].len = 0;
-	t[5].addr = DATA + 100, t[5].len = 924;
-	t[6].addr = STATUS, t[6].len = 1;
-	t[6].flags = VRING_DESC_F_WRITE;
-	if (indirect)
-		put(0, TABLE, 7 * 16, VRING_DESC_F_INDIRECT, 0);
+	piece(indirect, 0, HDR, 7, more);
+	piece(indirect, 1, HDR + 7, 8, more);
+	piece(indirect, 2, HDR + 15, 1, more);
+	piece(indirect, 3, DATA, 100, more);
+	piece(indirect, 4, 1, 0, more);
+	piece(indirect, 5, DATA + 100, 924, more);
+	piece(indirect, 6, STATUS, 1, write);
 	e.ram[STATUS] = 0xee;
-	offer(indirect ? 0 : 1);
-	kick();
-	TRUE(complete());
+	offer_pieces(indirect, 7);
 	IS(e.ram[STATUS], 0);
 	/* header and first data in one piece, last data and status in one */
 	header(HDR, VIRTIO_BLK_T_IN, 5);
 	memset(e.ram + DATA, 0, 2048);
-	t[0].addr = HDR, t[0].len = 16;
-	t[1].addr = DATA, t[1].len = 24;
-	t[2].addr = DATA + 24, t[2].len = 1001;
-	t[1].flags = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE;
-	t[2].flags = VRING_DESC_F_WRITE;
+	piece(indirect, 0, HDR, 16, more);
+	piece(indirect, 1, DATA, 24, more | write);
+	piece(indirect, 2, DATA + 24, 1001, write);
 	e.ram[DATA + 1024] = 0xee;
-	if (indirect)
-		put(0, TABLE, 3 * 16, VRING_DESC_F_INDIRECT, 0);
-	offer(indirect ? 0 : 1);
-	kick();
-	TRUE(complete());
+	offer_pieces(indirect, 3);
 	IS(e.ram[DATA + 1024], 0);
 	IS(memcmp(e.ram + DATA, want, 1024), 0);
-	IS(used()->ring[(d.used - 1) % NUM].len, 1025);
+	IS(d.len, 1025);
 }
 
 static void blk_pieces(void)
 {
+	int i;
+
 	setup(make_image(), FEATURES | INDIRECT, 0);
-	pieces(false);
-	pieces(true);
+	for (i = 0; i < 5; i++) {
+		pieces(false);
+		pieces(true);
+	}
 	IS(state(), LAMINA_BLK_STATE_RUNNING);
+}
+
+/* GET_ID in one descriptor: header and answer in an indirect table. */
+static void offer_ids(int n)
+{
+	header(HDR, VIRTIO_BLK_T_GET_ID, 0);
+	table(0, HDR, 16, VRING_DESC_F_NEXT);
+	table(1, DATA, 20, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE);
+	table(2, STATUS, 1, VRING_DESC_F_WRITE);
+	put(0, TABLE, 48, VRING_DESC_F_INDIRECT, 0);
+	while (n--)
+		offer(0);
+	kick();
 }
 
 /* Interrupts: the flag, and the event index; many requests with one doorbell. */
 static void blk_events(void)
 {
-	uint16_t *used_event = (uint16_t *)(e.ram + AVAIL + 4 + 2 * NUM);
-	volatile uint16_t *avail_event = (uint16_t *)(e.ram + USED + 4 + 8 * NUM);
-	int i;
+	int i, lap;
 
-	setup(make_image(), FEATURES, 0);
-	used_event = (uint16_t *)(e.ram + AVAIL + 4 + 2 * NUM);
-	avail_event = (uint16_t *)(e.ram + USED + 4 + 8 * NUM);
-	IS(request(VIRTIO_BLK_T_GET_ID, 0, DATA, 20, true), 0);
+	setup(make_image(), FEATURES | INDIRECT, 0);
+	offer_ids(1);
+	TRUE(complete());
 	IS(heard(d.irq), 1);
-	avail()->flags = VRING_AVAIL_F_NO_INTERRUPT;
-	IS(request(VIRTIO_BLK_T_GET_ID, 0, DATA, 20, true), 0);
+	want_none();
+	offer_ids(1);
+	TRUE(complete());
 	IS(taken(d.irq), 0);
 	OK(set_state(LAMINA_BLK_STATE_RESET));
-	start(FEATURES | EVENT);
-	*used_event = 2;
+	start(FEATURES | INDIRECT | EVENT);
+	want_after(2);
 	for (i = 0; i < 3; i++) {
 		IS(taken(d.irq), 0);
-		IS(request(VIRTIO_BLK_T_GET_ID, 0, DATA, 20, true), 0);
-		TRUE(becomes(avail_event, i + 1));
+		offer_ids(1);
+		TRUE(complete());
+		TRUE(rearmed());
 	}
 	IS(heard(d.irq), 1);
-	/* the third of five that come together */
-	*used_event = d.used + 2;
-	for (i = 0; i < 5; i++)
-		offer(0);
-	kick();
-	for (i = 0; i < 5; i++)
-		TRUE(complete());
-	IS(heard(d.irq), 1);
-	IS(taken(d.irq), 0);
-	TRUE(becomes(avail_event, d.avail));
+	/* the third of five that come together, a few times around the ring */
+	for (lap = 0; lap < 20; lap++) {
+		want_after(2);
+		offer_ids(5);
+		for (i = 0; i < 5; i++)
+			TRUE(complete());
+		IS(heard(d.irq), 1);
+		IS(taken(d.irq), 0);
+		TRUE(rearmed());
+	}
+	want_none();
+	offer_ids(1);
+	TRUE(complete());
 }
 
 /* A real interrupt, and a doorbell that is memory. */
@@ -712,8 +684,8 @@ static void blk_msi(void)
 		OK(ioctl(e.vcpu, KVM_RUN, 0));
 		IS(e.run->exit_reason, KVM_EXIT_IO);
 		IS(e.run->io.port, 0x56);
-		d.used++;
-		IS(used()->idx, d.used);
+		TRUE(ready());
+		TRUE(complete());
 		OK(ioctl(e.vcpu, KVM_GET_LAPIC, &l));
 		memset(l.regs + 0x100, 0, 0x80);
 		OK(ioctl(e.vcpu, KVM_SET_LAPIC, &l));
@@ -739,6 +711,7 @@ static void blk_dirty(void)
 	IS(DIRTY(DATA + 12288), 1);
 	IS(DIRTY(DATA + 16384), 0);
 	IS(DIRTY(USED), 1);
+	IS(DIRTY(packed ? PACKED : STATUS), 1);
 	IS(DIRTY(STATUS), 1);
 	IS(DIRTY(AVAIL), 0);
 	OK(set_state(LAMINA_BLK_STATE_RUNNING));
@@ -750,6 +723,57 @@ static void blk_dirty(void)
 	OK(set_state(LAMINA_BLK_STATE_RUNNING));
 	OK(slot(0, 0, 0, 1 << 20, e.ram));
 	IS(request(VIRTIO_BLK_T_IN, 0, DATA, 4096, true), 0);
+}
+
+/* The same over packed rings. */
+#define PACKED_TEST(name) static void packed_##name(void) { packed = true; name(); }
+PACKED_TEST(blk_memfd)
+PACKED_TEST(blk_disks)
+PACKED_TEST(blk_at_once)
+PACKED_TEST(blk_commands)
+PACKED_TEST(blk_pieces)
+PACKED_TEST(blk_events)
+PACKED_TEST(blk_msi)
+PACKED_TEST(blk_dirty)
+PACKED_TEST(blk_hostile)
+PACKED_TEST(blk_fuzz)
+PACKED_TEST(blk_stop)
+PACKED_TEST(blk_killed)
+PACKED_TEST(blk_budget)
+
+/* What a packed ring may be. */
+static void packed_queues(void)
+{
+	struct lamina_blk_queue q = { .size = PACKED_NUM };
+	uint64_t f = FEATURES | RING_PACKED, split = FEATURES;
+	unsigned int i;
+
+	make_vm();
+	make_disk();
+	OK(backing(make_image(), 0));
+	OK(set(LAMINA_BLK_FEATURES, &f));
+	for (i = 0; i < 4; i++) {
+		q.driver = i == 0 ? 2 : 0;
+		q.device = i == 1 ? 2 : 0;
+		q.last_avail = i == 2 ? PACKED_NUM : 0;
+		q.last_used = i == 3 ? PACKED_NUM | LAMINA_BLK_WRAP : 0;
+		ERR(set(LAMINA_BLK_QUEUE, &q), EINVAL);
+	}
+	q.last_avail = 1;
+	q.last_used = (PACKED_NUM - 1) | LAMINA_BLK_WRAP;
+	OK(set(LAMINA_BLK_QUEUE, &q));
+	memset(&q, 0, sizeof(q));
+	OK(get(LAMINA_BLK_QUEUE, &q));
+	IS(q.size, PACKED_NUM);
+	IS(q.last_avail, 1);
+	IS(q.last_used, (PACKED_NUM - 1) | LAMINA_BLK_WRAP);
+	OK(set(LAMINA_BLK_FEATURES, &f));
+	ERR(set(LAMINA_BLK_FEATURES, &split), EBUSY);
+	q = (struct lamina_blk_queue) { 0 };
+	OK(set(LAMINA_BLK_QUEUE, &q));
+	OK(set(LAMINA_BLK_FEATURES, &split));
+	q.size = PACKED_NUM;
+	ERR(set(LAMINA_BLK_QUEUE, &q), EINVAL);
 }
 
 const struct test blk_tests[] = {
@@ -764,5 +788,12 @@ const struct test blk_tests[] = {
 	{ "blk-watched", blk_watched }, { "blk-dirty-slots", blk_dirty_slots },
 	{ "blk-budget", blk_budget }, { "blk-ranges", blk_ranges },
 	{ "blk-devices", blk_devices }, { "blk-charged", blk_charged },
+	{ "packed-queues", packed_queues }, { "packed-memfd", packed_blk_memfd },
+	{ "packed-disks", packed_blk_disks }, { "packed-at-once", packed_blk_at_once },
+	{ "packed-commands", packed_blk_commands }, { "packed-pieces", packed_blk_pieces },
+	{ "packed-events", packed_blk_events }, { "packed-msi", packed_blk_msi },
+	{ "packed-dirty", packed_blk_dirty }, { "packed-hostile", packed_blk_hostile },
+	{ "packed-fuzz", packed_blk_fuzz }, { "packed-stop", packed_blk_stop },
+	{ "packed-killed", packed_blk_killed }, { "packed-budget", packed_blk_budget },
 	{ NULL, NULL },
 };

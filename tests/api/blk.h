@@ -16,29 +16,54 @@
 #define PORT	0x100		/* the doorbell */
 #define DONE	0x55		/* where the guest says that it has rung */
 #define NUM	16		/* entries of the queue */
-#define DESC	0x10000
+#define DESC	0x10000		/* of a split ring; chains for a packed one */
 #define AVAIL	0x11000
 #define USED	0x12000
 #define HDR	0x13000
 #define STATUS	0x13f00
 #define TABLE	0x14000		/* an indirect table */
+#define PACKED	0x15ff0		/* a packed ring; its second descriptor is in the next page */
+#define PACKED_NUM 17		/* need not be a power of two */
 #define DATA	0x20000
 #define SECTORS	2048		/* 1 MiB */
 
 #define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_BLK_F_FLUSH)
 #define INDIRECT (1ull << VIRTIO_RING_F_INDIRECT_DESC)
 #define EVENT	(1ull << VIRTIO_RING_F_EVENT_IDX)
+#define RING_PACKED (1ull << VIRTIO_F_RING_PACKED)
 
-/* The disk under test, and how far its one queue is. */
+/*
+ * The disk under test, and how far its one queue is: requests that were offered and completed, in a
+ * packed ring their places and how many descriptors each has; the last one completed.
+ */
 struct blk {
 	int fd, file, irq, event;
 	uint16_t avail, used;
+	uint16_t avail_place, used_place, descs[NUM];
+	uint32_t id, len;
 };
 extern struct blk d;
 
-struct vring_desc *desc(int i);
+/* blk_ring.c */
+extern bool packed;		/* which layout start() chooses */
 struct vring_avail *avail(void);
 volatile struct vring_used *used(void);
+volatile struct vring_packed_desc *packed_desc(int i);
+uint16_t packed_put(uint16_t at, const struct vring_desc *from, uint16_t id);
+uint16_t avail_place(void);
+uint16_t used_place(void);
+void clear_rings(void);
+int queue(uint32_t index);
+void put(int i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
+void table(int i, uint64_t addr, uint32_t len, uint16_t flags);
+void offer(uint16_t head);
+bool ready(void);
+bool complete(void);
+void want_none(void);
+void want_after(int n);
+bool rearmed(void);
+
+/* blk.c */
 int set(uint64_t which, void *p);
 int get(uint64_t which, void *p);
 int set_state(uint32_t state);
@@ -51,9 +76,6 @@ int open_disk(const char *name);
 void start(uint64_t features);
 void setup(int file, uint64_t features, uint32_t flags);
 void kick(void);
-void offer(uint16_t head);
-void put(int i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
-bool complete(void);
 void header(uint64_t at, uint32_t type, uint64_t sector);
 int request(uint32_t type, uint64_t sector, uint64_t data, uint32_t bytes, bool in);
 int range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags);

@@ -24,6 +24,7 @@ echo "job: serial $(cat /sys/block/vda/serial)"
 echo "job: ro $(cat /sys/block/vda/ro) $(cat /sys/block/vdb/ro)"
 echo "job: queues $(ls /sys/block/vda/mq | wc -l)"
 echo "job: cache $(cat /sys/block/vda/queue/write_cache)"
+echo "job: packed $(cut -c 35 /sys/block/vda/device/features) $(cut -c 35 /sys/block/vdb/device/features)"
 echo "job: msi $(grep -c 'virtio.*req' /proc/interrupts)"
 echo "job: b $(sha256sum </dev/vdb | cut -c 1-64)"
 dd if=/dev/zero of=/dev/vdb bs=4k count=1 conv=fsync 2>/dev/null || echo 'job: b cannot be written'
@@ -39,16 +40,17 @@ echo 3 >/proc/sys/vm/drop_caches
 echo "job: data $(sha256sum </data | cut -c 1-64)"
 echo "job: read $(head -c 33554432 /dev/vda | sha256sum | cut -c 1-64)"
 echo "job: tail $(tail -c 33554432 /dev/vda | tr -d '\0' | wc -c)"
-dd if=/dev/vda of=/dev/null bs=4k count=2048 iflag=direct 2>/dev/null && echo 'job: direct'
+dd if=/dev/vda of=/dev/null bs=4k count=256 iflag=direct 2>/dev/null && echo 'job: direct'
 echo "job: complaints $(complaints | head -n 3)"
 END
-guest --mem 256M --cpus "$smp" --disk /tmp/a,serial=lamina-1 --disk /tmp/b,ro
+guest --mem 256M --cpus "$smp" --disk /tmp/a,serial=lamina-1 --disk /tmp/b,ro,split
 is 'status' "$status" 0
 like 'capacities' "$text" '^job: sizes 131072 32768$'
 like 'serial number' "$text" '^job: serial lamina-1$'
 like 'read-only' "$text" '^job: ro 0 1$'
 like 'a queue for each CPU' "$text" "^job: queues $smp\$"
 like 'the driver flushes' "$text" '^job: cache write back$'
+like 'packed rings, but where they are not wanted' "$text" '^job: packed 1 0$'
 like 'an interrupt for each queue' "$text" '^job: msi [1-9][0-9]*$'
 like 'what is in the image is read' "$text" "^job: b $(sum </tmp/b)\$"
 like 'a read-only disk is not written' "$text" '^job: b cannot be written$'

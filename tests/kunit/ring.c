@@ -52,19 +52,27 @@ static int t_next(struct t_ring *t)
 	return lm_ring_next(&t->r, &t->c);
 }
 
+static int t_check(u32 size, u64 desc, u64 driver, u64 device)
+{
+	struct lamina_blk_queue q = { .size = size, .desc = desc, .driver = driver,
+				      .device = device };
+
+	return lm_ring_check(&q, false);
+}
+
 static void checks(struct kunit *test)
 {
-	KUNIT_EXPECT_EQ(test, lm_ring_check(1, 0, 0, 0), 0);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(1024, 16, 2, 4), 0);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(0, 0, 0, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(12, 0, 0, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(2048, 0, 0, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(8, 8, 0, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(8, 0, 1, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(8, 0, 0, 2), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(8, ~15ull, 0, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(8, 0, ~1ull, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, lm_ring_check(8, 0, 0, ~3ull), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(1, 0, 0, 0), 0);
+	KUNIT_EXPECT_EQ(test, t_check(1024, 16, 2, 4), 0);
+	KUNIT_EXPECT_EQ(test, t_check(0, 0, 0, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(12, 0, 0, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(2048, 0, 0, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(8, 8, 0, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(8, 0, 1, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(8, 0, 0, 2), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(8, ~15ull, 0, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(8, 0, ~1ull, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, t_check(8, 0, 0, ~3ull), -EINVAL);
 }
 
 static void chains(struct kunit *test)
@@ -82,7 +90,7 @@ static void chains(struct kunit *test)
 	t_desc(t, T_DESC, 6, 0x6800, 1, VRING_DESC_F_WRITE, 99);
 	t_offer(t, 3);
 	KUNIT_ASSERT_EQ(test, t_next(t), 1);
-	KUNIT_EXPECT_EQ(test, t->c.head, 3);
+	KUNIT_EXPECT_EQ(test, t->c.token.id, 3);
 	KUNIT_EXPECT_EQ(test, t->c.nr_out, 2u);
 	KUNIT_EXPECT_EQ(test, t->c.nr, 4u);
 	KUNIT_EXPECT_EQ(test, t->c.out_bytes, 8ull);
@@ -201,7 +209,7 @@ static void used(struct kunit *test)
 	t->r.last_used = 0xfffc;
 	*event = cpu_to_le16(0xfffd);
 	for (i = 0; i < 6; i++) {
-		bool told = lm_ring_push(&t->r, i, 100 + i);
+		bool told = lm_ring_push(&t->r, (struct lm_token) { .id = i }, 100 + i);
 
 		KUNIT_EXPECT_EQ_MSG(test, told, i == 1, "push %u", i);
 		KUNIT_EXPECT_EQ(test, le16_to_cpu(*idx), (u16)(0xfffd + i));
@@ -217,9 +225,9 @@ static void used(struct kunit *test)
 	/* without the event index: a flag */
 	t->r.event_idx = false;
 	t->r.want.bv_offset = offset_in_page(t->ram + T_AVAIL);
-	KUNIT_EXPECT_TRUE(test, lm_ring_push(&t->r, 0, 0));
+	KUNIT_EXPECT_TRUE(test, lm_ring_push(&t->r, (struct lm_token) { }, 0));
 	*t_avail(t, 0) = cpu_to_le16(VRING_AVAIL_F_NO_INTERRUPT);
-	KUNIT_EXPECT_FALSE(test, lm_ring_push(&t->r, 0, 0));
+	KUNIT_EXPECT_FALSE(test, lm_ring_push(&t->r, (struct lm_token) { }, 0));
 }
 
 static int ring_init(struct kunit *test)

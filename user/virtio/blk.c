@@ -28,7 +28,7 @@
 #define SEGMENT_SIZE 65536		/* SEGMENTS of it are less than LAMINA_BLK_MAX_BYTES */
 
 struct blk_config {
-	bool ro, direct;
+	bool ro, direct, split;
 	char serial[LAMINA_BLK_SERIAL_BYTES + 1];
 	char path[];
 };
@@ -100,9 +100,11 @@ static void blk_notify(struct virtio *v, struct virtqueue *q)
 
 static int start_queue(struct blk *b, const struct virtqueue *q)
 {
+	uint16_t first = virtio_has(&b->v, VIRTIO_F_RING_PACKED) ? LAMINA_BLK_WRAP : 0;
 	struct lamina_blk_queue queue = {
 		.index = q->index, .size = q->size,
 		.desc = q->desc, .driver = q->driver, .device = q->device,
+		.last_avail = first, .last_used = first,
 	};
 	struct lamina_blk_irq irq = {
 		.index = q->index, .kind = LAMINA_BLK_IRQ_EVENTFD, .fd = q->irq.fd,
@@ -207,6 +209,8 @@ static int parse_word(struct blk_config *c, const char *word, size_t len)
 		c->ro = true;
 	} else if (len == 6 && !memcmp(word, "direct", 6)) {
 		c->direct = true;
+	} else if (len == 5 && !memcmp(word, "split", 5)) {
+		c->split = true;
 	} else if (len > strlen(serial) && !memcmp(word, serial, strlen(serial))) {
 		len -= strlen(serial);
 		if (len > LAMINA_BLK_SERIAL_BYTES)
@@ -214,7 +218,7 @@ static int parse_word(struct blk_config *c, const char *word, size_t len)
 				    LAMINA_BLK_SERIAL_BYTES);
 		memcpy(c->serial, word + strlen(serial), len);
 	} else {
-		return fail("'%.*s' is not known: FILE[,ro][,direct][,serial=S]", (int)len, word);
+		return fail("'%.*s' is not known: FILE[,ro][,direct][,split][,serial=S]", (int)len, word);
 	}
 	return 0;
 }
@@ -225,7 +229,7 @@ static void *blk_parse(const char *text)
 	struct blk_config *c = calloc(1, sizeof(*c) + len + 1);
 
 	if (!c || !len) {
-		fail(c ? "no file: FILE[,ro][,direct][,serial=S]" : "out of memory");
+		fail(c ? "no file: FILE[,ro][,direct][,split][,serial=S]" : "out of memory");
 		free(c);
 		return NULL;
 	}
@@ -298,7 +302,7 @@ static int make_device(struct blk *b, struct machine *m, const struct blk_config
 }
 
 /* What the driver is told. */
-static int describe(struct blk *b, unsigned int queues)
+static int describe(struct blk *b, const struct blk_config *c, unsigned int queues)
 {
 	struct lamina_blk_info info;
 	struct virtio *v = &b->v;
@@ -306,6 +310,8 @@ static int describe(struct blk *b, unsigned int queues)
 	if (get(b, LAMINA_BLK_INFO, &info) || get(b, LAMINA_BLK_FEATURES, &v->offered))
 		return fail_errno("the module does not describe the disk");
 	v->offered &= ~(VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_FEATURE(VIRTIO_BLK_F_GEOMETRY));
+	if (c->split)
+		v->offered &= ~VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
 	b->config = (struct virtio_blk_config) {
 		.capacity = info.capacity,
 		.size_max = SEGMENT_SIZE,
@@ -337,7 +343,7 @@ static int blk_set_up(struct virtio *v, struct machine *m, const void *config, i
 	for (i = 0; i < queues; i++)
 		sizes[i] = QUEUE_SIZE;
 	if (virtio_init(v, m, &blk_ops, sizes, queues) || make_device(b, m, config) ||
-	    describe(b, queues))
+	    describe(b, config, queues))
 		return -1;
 	return virtio_plug(v);
 }

@@ -187,7 +187,7 @@ enum lamina_event {
 #define LAMINA_DEV_TYPE_BLK	0x4c4d0001u
 
 /*
- * ---- LAMINA_DEV_TYPE_BLK: the data plane of a virtio disk (virtio 1.x, split rings) ----
+ * ---- LAMINA_DEV_TYPE_BLK: the data plane of a virtio disk (virtio 1.x, split and packed rings) ----
  *
  * Configuration space, feature negotiation and the interrupt table are the business
  * of the process that makes the device; it hands over what the driver chose, then
@@ -249,13 +249,18 @@ struct lamina_blk_info {
 /**
  * struct lamina_blk_queue - one queue
  * @index: which, in get too
- * @size: a power of two; 0: the queue is not used
+ * @size: a power of two, of a packed ring any number; 0: the queue is not used
  * @desc: guest address of the descriptors, aligned to 16
- * @driver: of the available ring, aligned to 2
- * @device: of the used ring, aligned to 4
- * @last_avail: the next available entry to take; 0 at the start
- * @last_used: the next used entry to fill; 0 at the start
+ * @driver: of the available ring, aligned to 2; packed: of the driver's event suppression,
+ *	aligned to 4
+ * @device: of the used ring, aligned to 4; packed: of the device's event suppression
+ * @last_avail: the next available entry to take; 0 at the start.  Packed: the place in the
+ *	ring, and LAMINA_BLK_WRAP if the wrap counter is 1, as at the start
+ * @last_used: the next used entry to fill, likewise
  * @reserved: 0
+ *
+ * The ring is packed if VIRTIO_F_RING_PACKED is among the features, which are set first:
+ * EBUSY for features of the other layout while there is a queue.
  *
  * After LAMINA_BLK_STATE_STOPPED nothing is in flight, and get answers where a new
  * device would go on.
@@ -270,6 +275,8 @@ struct lamina_blk_queue {
 	__u16 last_used;
 	__u32 reserved;
 };
+
+#define LAMINA_BLK_WRAP		0x8000u
 
 /**
  * struct lamina_blk_doorbell - the write by which the driver says that there is work
