@@ -85,21 +85,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* Open what the device is made of: its descriptor, -1 without one, or -2 with a message. */
-static int open_parts(const struct device_kind *kind, const void *config)
-{
-	int fd;
-
-	if (!kind->open)
-		return -1;
-	fd = kind->open(config);
-	return fd < 0 ? -2 : fd;
-}
-
 static int attach(const struct change_args *args, const struct device_kind *kind, const void *config)
 {
 	char request[LAMINA_DATA_BYTES], answer[LAMINA_DATA_BYTES];
-	int handle, fd, err = -1;
+	int handle, fd, err;
 
 	if ((size_t)snprintf(request, sizeof(request), ASK_ATTACH "%s%s%s", kind->option,
 			     args->words[2] ? " " : "", args->words[2] ? args->words[2] : "") >=
@@ -108,8 +97,8 @@ static int attach(const struct change_args *args, const struct device_kind *kind
 	handle = guest_open(args->device, args->words[0]);
 	if (handle < 0)
 		return -1;
-	fd = open_parts(kind, config);
-	if (fd != -2)
+	err = device_open(kind, config, &fd);
+	if (!err)
 		err = guest_call(handle, args->words[0], request, fd, 0, answer, sizeof(answer));
 	if (fd >= 0)
 		close(fd);
@@ -126,6 +115,7 @@ int cmd_attach(int argc, char **argv)
 		.options = options, .parser = parse,
 		.args_doc = "NAME disk FILE[,ro][,direct][,split][,serial=S]\n"
 			    "NAME net tap=NAME[,bridge=NAME][,mac=ADDRESS]\n"
+			    "NAME net user[,mac=ADDRESS][,forward=tcp:PORT:PORT]\n"
 			    "NAME vsock CID\n"
 			    "NAME rng\n"
 			    "NAME balloon\n"

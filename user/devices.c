@@ -43,6 +43,28 @@ const struct device_kind *device_kind(const char *option)
 	return NULL;
 }
 
+static bool opens(const struct device_kind *kind, const void *config)
+{
+	return kind->open && (!kind->opens || kind->opens(config));
+}
+
+/**
+ * device_open() - open what a device is made of
+ * @kind: its kind
+ * @config: what the kind made of the user's words
+ * @fd: set to the descriptor; -1: there is no such thing
+ *
+ * Return: 0, or -1 with a message.
+ */
+int device_open(const struct device_kind *kind, const void *config, int *fd)
+{
+	*fd = -1;
+	if (!opens(kind, config))
+		return 0;
+	*fd = kind->open(config);
+	return *fd < 0 ? -1 : 0;
+}
+
 static int find(const struct machine_config *config, const char *name)
 {
 	unsigned int i;
@@ -109,10 +131,8 @@ static int create(struct machine *m)
 		fd = fcntl(spec->fd, F_DUPFD_CLOEXEC, 0);
 		if (fd < 0)
 			return fail_errno("cannot have %s", spec->name);
-	} else if (spec->kind->open) {
-		fd = spec->kind->open(spec->config);
-		if (fd < 0)
-			return -1;
+	} else if (device_open(spec->kind, spec->config, &fd)) {
+		return -1;
 	}
 	v = virtio_new(spec->kind, m, spec->config, fd);
 	if (!v)
@@ -177,12 +197,17 @@ static void print_place(const struct virtio *v, char *text, size_t size)
 
 static const char *attach(struct machine *m, const struct device_kind *kind, const char *spec, int fd)
 {
+	const struct device_spec *asked = &m->config->devices[m->config->nr_devices];
+
 	if (device_ask_for(m->config, kind, spec, fd)) {
 		if (fd >= 0)
 			close(fd);
 		return fail_text();
 	}
-	if (!create(m))
+	/* Here nothing is opened with this process's rights for others. */
+	if (opens(kind, asked->config) != (fd >= 0))
+		fail("the descriptor of the device is missing, or too much");
+	else if (!create(m))
 		return NULL;
 	forget(m->config, m->config->nr_devices - 1);
 	return fail_text();
@@ -211,8 +236,6 @@ const char *device_attach(struct machine *m, const char *what, int fd, bool star
 	kind = device_kind(option);
 	if (!kind)
 		return fail_text();
-	if (!kind->open != (fd < 0))
-		return "the descriptor of the device is missing";
 	if (started && !acpi_pm_listens(m->pm))
 		return NOT_LISTENING;
 	if (fd >= 0)

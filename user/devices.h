@@ -14,6 +14,7 @@ struct machine;
 struct machine_config;
 
 const struct device_kind *device_kind(const char *option);
+int device_open(const struct device_kind *kind, const void *config, int *fd);
 int device_ask_for(struct machine_config *config, const struct device_kind *kind, const char *text,
 		   int fd);
 int devices_create(struct machine *m);

@@ -53,7 +53,7 @@ static const struct argp_option options[] = {
 	{ "detach", KEY_DETACH, NULL, 0, "Run without a terminal; 'lamina console' attaches one", 0 },
 	{ "no-reboot", KEY_NO_REBOOT, NULL, 0, "End when the guest reboots instead of starting it again", 0 },
 	{ "overcommit", KEY_OVERCOMMIT, NULL, 0, "Allow more memory than the host has", 0 },
-	{ "net", KEY_DEVICES, "tap=NAME[,bridge=NAME][,mac=ADDRESS]", 0, "A network card on a tap of the host, which is made, put into the bridge, and removed at the end", 0 },
+	{ "net", KEY_DEVICES, "tap=NAME[,bridge=NAME]|user[,mac=ADDRESS][,forward=tcp:PORT:PORT]", 0, "A network card: on a tap of the host, which is made, put into the bridge, and removed at the end; or on a network of its own, which needs no rights and which ports of the host can lead to", 0 },
 	{ "rng", KEY_DEVICES + 1, NULL, 0, "A source of random numbers (virtio-rng)", 0 },
 	{ "vsock", KEY_DEVICES + 2, "CID", 0, "Sockets between host and guest; the guest's address is CID, from 3 on", 0 },
 	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,split][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Network card (Virtio 1.2, 5.1) on a tap of the host. The kernel's vhost-net carries the packets; where it
- * is not there, this process does.
+ * Network card (Virtio 1.2, 5.1) on a tap of the host, or on a network of its own (usernet.c). A tap's packets are
+ * carried by the kernel's vhost-net; where it is not there, this process does.
  */
 #include <errno.h>
 #include <linux/if.h>
@@ -21,6 +21,7 @@
 #include "../machine.h"
 #include "../tool.h"
 #include "tap.h"
+#include "usernet.h"
 #include "vhost.h"
 
 #define PCI_CLASS_ETHERNET 0x020000
@@ -30,6 +31,8 @@
 #define QUEUE_SIZE 256
 #define HEADER sizeof(struct virtio_net_hdr_mrg_rxbuf)
 #define BATCH 64		/* packets in a row, before others have their turn */
+#define MAX_FORWARDS 16
+#define HOW "give tap=NAME[,bridge=NAME][,mac=ADDRESS], or user[,mac=ADDRESS][,forward=tcp:PORT:PORT]"
 
 /* What the tap does for both. */
 #define OFFLOADS (VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) | \
@@ -41,20 +44,26 @@
 
 /**
  * struct net_config - what the user asked for
+ * @user: a network of its own
  * @tap, @bridge: interfaces of the host; @bridge may be NULL
  * @mac: address, all zero: make one up
+ * @forwards: with @user, @nr_forwards ports of the host
  * @text: holds the strings
  */
 struct net_config {
+	bool user;
 	const char *tap, *bridge;
 	uint8_t mac[6];
+	struct usernet_forward forwards[MAX_FORWARDS];
+	unsigned int nr_forwards;
 	char text[];
 };
 
 /**
  * struct net - a card
  * @v: the virtio device
- * @tap: the tap's descriptor
+ * @tap: the tap's descriptor, or -1
+ * @user: the network of its own, or NULL
  * @vhost: the kernel's part, if @vhost.fd is not -1
  * @watch: waits for packets, without vhost
  * @links: waits for news of the host's interfaces: the tap may go
@@ -64,6 +73,7 @@ struct net_config {
 struct net {
 	struct virtio v;
 	int tap;
+	struct usernet *user;
 	struct vhost vhost;
 	struct watch watch, links;
 	const char *name;
@@ -113,20 +123,53 @@ static int watch_links(struct net *net)
 
 /* ---- without vhost: the packets come through here ---- */
 
-/* One packet in each buffer, so the header says: one buffer. Guests may cut it in the middle. */
+/* Write into what the guest gave, from byte @at on. It may be cut anywhere. */
+static void scatter(const struct vq_chain *chain, size_t at, const void *data, size_t len)
+{
+	unsigned int i;
+
+	for (i = chain->out; i < chain->out + chain->in && len; i++) {
+		const struct iovec *iov = &chain->iov[i];
+		size_t part;
+
+		if (at >= iov->iov_len) {
+			at -= iov->iov_len;
+			continue;
+		}
+		part = iov->iov_len - at < len ? iov->iov_len - at : len;
+		memcpy((uint8_t *)iov->iov_base + at, data, part);
+		data = (const uint8_t *)data + part;
+		len -= part;
+		at = 0;
+	}
+}
+
+/* One packet in each buffer, so the header says: one buffer. */
 static void set_num_buffers(const struct vq_chain *chain)
 {
 	static const uint8_t one[2] = { 1, 0 };
-	size_t at = offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers), done = 0;
-	unsigned int i;
 
-	for (i = chain->out; i < chain->out + chain->in && done < sizeof(one); i++) {
-		const struct iovec *iov = &chain->iov[i];
+	scatter(chain, offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers), one, sizeof(one));
+}
 
-		for (; at < iov->iov_len && done < sizeof(one); at++)
-			((uint8_t *)iov->iov_base)[at] = one[done++];
-		at -= iov->iov_len < at ? iov->iov_len : at;
+/* A packet from the network of its own; without a buffer for it, it is lost as on a wire. */
+static void deliver(void *to, const void *packet, size_t len)
+{
+	static const struct virtio_net_hdr_mrg_rxbuf header = { .num_buffers = 1 };
+	struct net *net = to;
+	struct virtqueue *q = &net->v.queues[RX];
+	struct vq_chain chain;
+
+	if (!vq_pop(q, &chain))
+		return;
+	if (chain.in_len < HEADER + len) {
+		virtio_broken(&net->v, "a buffer that holds no packet");
+		return;
 	}
+	scatter(&chain, 0, &header, sizeof(header));
+	scatter(&chain, HEADER, packet, len);
+	vq_push(q, chain.head, (uint32_t)(HEADER + len));
+	vq_signal(q);
 }
 
 static void receive(struct net *net)
@@ -165,20 +208,28 @@ static void on_packet(struct watch *w)
 	receive((struct net *)((char *)w - offsetof(struct net, watch)));
 }
 
+/* As on a wire: what the other end does not take is lost. */
+static void transmit_one(struct net *net, const struct vq_chain *chain)
+{
+	if (net->user)
+		usernet_send(net->user, chain->iov, chain->out, HEADER);
+	else if (writev(net->tap, chain->iov, (int)chain->out) < 0)
+		return;
+}
+
 static void transmit(struct net *net)
 {
 	struct virtqueue *q = &net->v.queues[TX];
 	struct vq_chain chain;
 	unsigned int n;
-	ssize_t put;
 
 	for (n = 0; n < BATCH && vq_pop(q, &chain); n++) {
-		/* As on a wire: what the tap does not take is lost. */
-		put = writev(net->tap, chain.iov, (int)chain.out);
-		(void)put;
+		transmit_one(net, &chain);
 		vq_push(q, chain.head, 0);
 	}
 	vq_signal(q);
+	if (net->user)
+		usernet_sent(net->user);
 	if (n == BATCH)
 		vq_again(q);
 }
@@ -191,7 +242,7 @@ static void net_notify(struct virtio *v, struct virtqueue *q)
 		transmit(net);
 		return;
 	}
-	if (loop_watch(v->pci.m, &net->watch, true))
+	if (!net->user && loop_watch(v->pci.m, &net->watch, true))
 		virtio_broken(v, fail_text());
 }
 
@@ -239,6 +290,8 @@ static int net_start(struct virtio *v)
 {
 	struct net *net = to_net(v);
 
+	if (net->user)
+		return 0;
 	/* Segments without checksums make no sense to the tap either: EINVAL. */
 	if (ioctl(net->tap, TUNSETOFFLOAD, offloads(v)))
 		return fail_errno("the tap refuses its features");
@@ -269,9 +322,10 @@ static void net_describe(const struct virtio *v, FILE *out)
 	char value[32];
 	unsigned int i;
 
-	fprintf(out, "tap=%s\nmac=%02x:%02x:%02x:%02x:%02x:%02x\ncarried_by=%s\n", net->name, mac[0],
-		mac[1], mac[2], mac[3], mac[4], mac[5], net->vhost.fd < 0 ? "process" : "vhost");
-	for (i = 0; i < ARRAY_SIZE(counters); i++) {
+	fprintf(out, "%s=%s\nmac=%02x:%02x:%02x:%02x:%02x:%02x\ncarried_by=%s\n",
+		net->user ? "network" : "tap", net->user ? "user" : net->name, mac[0], mac[1], mac[2],
+		mac[3], mac[4], mac[5], net->vhost.fd < 0 ? "process" : "vhost");
+	for (i = 0; !net->user && i < ARRAY_SIZE(counters); i++) {
 		if (!read_line(value, sizeof(value), "/sys/class/net/%s/statistics/%s", net->name,
 			       counters[i].file))
 			fprintf(out, "%s=%s\n", counters[i].key, value);
@@ -286,6 +340,7 @@ static void net_free(struct virtio *v)
 	if (net->links.fd >= 0)
 		close(net->links.fd);
 	vhost_close(&net->vhost);
+	usernet_close(net->user);
 	if (net->tap >= 0)
 		close(net->tap);
 }
@@ -324,31 +379,56 @@ static int parse_mac(const char *text, uint8_t mac[6])
 		    text);
 }
 
+static int add_forward(struct net_config *config, const char *text)
+{
+	if (config->nr_forwards == MAX_FORWARDS)
+		return fail("more than %d ports are too many", MAX_FORWARDS);
+	return usernet_parse_forward(text, &config->forwards[config->nr_forwards++]);
+}
+
+static int parse_name(const char **name, const char *value)
+{
+	*name = value;
+	return tap_check_name(value);
+}
+
+static int parse_word(struct net_config *config, int key, const char *value)
+{
+	switch (key) {
+	case 0:
+		return parse_name(&config->tap, value);
+	case 1:
+		return parse_name(&config->bridge, value);
+	case 2:
+		return parse_mac(value, config->mac);
+	default:
+		return add_forward(config, value);
+	}
+}
+
 static int parse_into(struct net_config *config)
 {
-	static char *const keys[] = { "tap", "bridge", "mac", NULL };
+	static char *const keys[] = { "tap", "bridge", "mac", "forward", "user", NULL };
 	char *at = config->text, *value, *word;
+	int key;
 
 	while (*at) {
 		word = at;
-		switch (getsubopt(&at, keys, &value)) {
-		case 0:
-			config->tap = value;
-			break;
-		case 1:
-			config->bridge = value;
-			break;
-		case 2:
-			if (!value || parse_mac(value, config->mac))
-				return value ? -1 : fail("mac= needs an address");
-			continue;
-		default:
-			return fail("there is no '%s': give tap=NAME[,bridge=NAME][,mac=ADDRESS]", word);
-		}
-		if (!value || tap_check_name(value))
-			return value ? -1 : fail("'%s' needs a name", word);
+		key = getsubopt(&at, keys, &value);
+		if (key < 0)
+			return fail("there is no '%s': " HOW, word);
+		if (key == 4 && !value)
+			config->user = true;
+		else if (key == 4 || !value)
+			return fail(value ? "'%s' takes no value" : "'%s' needs a value", keys[key]);
+		else if (parse_word(config, key, value))
+			return -1;
 	}
-	return config->tap ? 0 : fail("which tap? Give tap=NAME[,bridge=NAME][,mac=ADDRESS]");
+	if (config->user && (config->tap || config->bridge))
+		return fail("a network of its own has no tap and no bridge: " HOW);
+	if (config->nr_forwards && !config->user)
+		return fail("ports are forwarded to a network of its own alone: " HOW);
+	return config->tap || config->user ? 0 : fail("which tap? " HOW);
 }
 
 static void *net_parse(const char *text)
@@ -389,10 +469,17 @@ static void make_mac(const struct machine *m, const struct net_config *config, u
 		return;
 	}
 	read_line(id, sizeof(id), "/etc/machine-id");
-	value = hash(hash(hash(value, id), m->config->name), config->tap);
+	value = hash(hash(hash(value, id), m->config->name), config->user ? "" : config->tap);
+	if (config->user)
+		value = (value ^ m->nr_devices) * 0x100000001b3ull;
 	for (i = 0; i < 6; i++)
 		mac[i] = (uint8_t)(value >> 8 * i);
 	mac[0] = (mac[0] & 0xfc) | 2;	/* one card's, given locally */
+}
+
+static bool net_opens(const void *config)
+{
+	return !((const struct net_config *)config)->user;
 }
 
 static int net_open(const void *config)
@@ -417,6 +504,28 @@ static int check_given(const struct net *net)
 	return fail("%s is not a tap that can be used", net->name);
 }
 
+static int set_up_user(struct net *net, struct machine *m, const struct net_config *config)
+{
+	unsigned int i;
+
+	net->user = usernet_open(m, deliver, net);
+	if (!net->user)
+		return -1;
+	for (i = 0; i < config->nr_forwards; i++) {
+		if (usernet_add_forward(net->user, &config->forwards[i]))
+			return -1;
+	}
+	return 0;
+}
+
+static int set_up_tap(struct net *net)
+{
+	if (check_given(net))
+		return -1;
+	net->watch = (struct watch){ .fd = net->tap, .ready = on_packet };
+	return watch_links(net);
+}
+
 static int net_set_up(struct virtio *v, struct machine *m, const void *spec, int fd)
 {
 	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE };
@@ -427,10 +536,11 @@ static int net_set_up(struct virtio *v, struct machine *m, const void *spec, int
 
 	net->tap = fd;
 	net->vhost.fd = net->links.fd = -1;
-	vhost = !vhost_open(&net->vhost, m, VHOST_NET);
+	vhost = !config->user && !vhost_open(&net->vhost, m, VHOST_NET);
 	v->config = &net->config;
 	v->config_size = sizeof(net->config);
-	v->offered = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) | OFFLOADS;
+	v->offered = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS);
+	v->offered |= config->user ? 0 : OFFLOADS;
 	v->offered |= vhost ? VHOST_RINGS & net->vhost.features : VIRTIO_RINGS;
 	make_mac(m, config, net->config.mac);
 	net->config.status = VIRTIO_NET_S_LINK_UP;
@@ -439,12 +549,11 @@ static int net_set_up(struct virtio *v, struct machine *m, const void *spec, int
 		snprintf(without, sizeof(without), "%s", fail_text());
 	if (virtio_init(v, m, vhost ? &vhost_ops : &user_ops, sizes, ARRAY_SIZE(sizes)))
 		return -1;
-	if (check_given(net))
+	if (config->user ? set_up_user(net, m, config) : set_up_tap(net))
 		return -1;
-	net->watch = (struct watch){ .fd = net->tap, .ready = on_packet };
-	if (watch_links(net) || virtio_plug(v))
+	if (virtio_plug(v))
 		return -1;
-	if (!vhost)
+	if (!vhost && !config->user)
 		note("%s: %s; this process will carry the packets of %s, which is slower",
 		     m->config->name, without, config->tap);
 	return 0;
@@ -454,6 +563,7 @@ const struct device_kind net_kind = {
 	.option = "net",
 	.size = sizeof(struct net),
 	.parse = net_parse,
+	.opens = net_opens,
 	.open = net_open,
 	.set_up = net_set_up,
 };

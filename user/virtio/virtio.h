@@ -189,6 +189,7 @@ void vq_again(struct virtqueue *q);
  *	from malloc()
  * @open: a descriptor of what it is made of, opened with the rights of who asks for it; -1 with a message.
  *	Missing if there is no such thing
+ * @opens: is there for this one? Missing: always
  * @set_up: begin with virtio_init(), and end with virtio_plug(); @fd is @open's descriptor, which it takes as soon
  *	as it is called. -1 with a message: virtio_free() follows
  */
@@ -197,6 +198,7 @@ struct device_kind {
 	size_t size;
 	void *(*parse)(const char *text);
 	int (*open)(const void *config);
+	bool (*opens)(const void *config);
 	int (*set_up)(struct virtio *v, struct machine *m, const void *config, int fd);
 };
 
