@@ -37,7 +37,7 @@ initrd() {
 	[ $# -eq 0 ] || cp "$@" "$work/tree"
 	{
 		echo 'complaints() {'
-		echo "dmesg | grep -E '$COMPLAINTS' | grep -vE 'Speculative Return|TSCs unsynchronized'"
+		echo "dmesg | grep -E '$COMPLAINTS' | grep -vE 'Speculative Return|TSCs unsynchronized|Installing'"
 		echo '}'
 		echo 'obey() {'
 		echo 'echo "job: ready"'

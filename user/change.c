@@ -116,6 +116,7 @@ int cmd_attach(int argc, char **argv)
 		.args_doc = "NAME disk FILE[,ro][,direct][,split][,serial=S]\n"
 			    "NAME net tap=NAME[,bridge=NAME][,mac=ADDRESS]\n"
 			    "NAME net user[,mac=ADDRESS][,forward=tcp:PORT:PORT]\n"
+			    "NAME share DIRECTORY:TAG[,ro]\n"
 			    "NAME vsock CID\n"
 			    "NAME rng\n"
 			    "NAME balloon\n"

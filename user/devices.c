@@ -23,6 +23,7 @@
 
 static const struct device_kind *const kinds[] = {
 	&net_kind, &rng_kind, &vsock_kind, &disk_kind, &balloon_kind, &console_kind,
+	&share_kind,
 };
 
 /**
@@ -39,7 +40,7 @@ const struct device_kind *device_kind(const char *option)
 		if (!strcmp(kinds[i]->option, option))
 			return kinds[i];
 	}
-	fail("there is no kind of device '%s': there are disk, net, vsock, rng, balloon and console", option);
+	fail("there is no kind of device '%s': there are disk, net, share, vsock, rng, balloon and console", option);
 	return NULL;
 }
 

@@ -32,7 +32,7 @@ enum {
 };
 
 /* The kinds of devices on the PCI bus that are options. */
-static const char *const device_options[] = { "net", "rng", "vsock", "disk", "balloon", "console" };
+static const char *const device_options[] = { "net", "rng", "vsock", "disk", "balloon", "console", "share" };
 
 struct run_args {
 	struct machine_config config;
@@ -59,6 +59,7 @@ static const struct argp_option options[] = {
 	{ "disk", KEY_DEVICES + 3, "FILE[,ro][,direct][,split][,serial=S]", 0, "A disk (virtio-blk): a raw image or a block device", 0 },
 	{ "balloon", KEY_DEVICES + 4, NULL, 0, "A balloon (virtio-balloon), for 'lamina balloon'; free memory goes back to the host by itself", 0 },
 	{ "console", KEY_DEVICES + 5, "virtio", 0, "A console (virtio-console, hvc0) on this terminal, besides the serial port; the kernel uses it unless --append says otherwise", 0 },
+	{ "share", KEY_DEVICES + 6, "DIRECTORY:TAG[,ro]", 0, "A directory of the host, which the guest mounts by its TAG (9p over virtio)", 0 },
 	DEVICE_OPTION(KEY_DEVICE),
 	{ 0 },
 };

@@ -24,14 +24,20 @@ else
 	skip 'and with clang' 'not installed'
 fi
 
-# program NAME SOURCE...: build a test with the sanitizers and run it
+# program NAME SOURCE... [-- ARGUMENT]: build a test with the sanitizers and run it
 program() {
-	name=$1
+	name=$1 sources='' argument=''
 	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		sources="$sources $1"
+		shift
+	done
+	[ $# -eq 0 ] || argument=$2
+	# shellcheck disable=SC2086 # several
 	if output=$(gcc -std=gnu11 -D_GNU_SOURCE -Iinclude/uapi -Wall -Wextra -g -O1 -pthread \
 		-isystem /usr/include/libnl3 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		-o "$out/$name" "$@" 2>&1); then
-		"$out/$name" || not_ok "$name: the program" "status $?"
+		-o "$out/$name" $sources 2>&1); then
+		"$out/$name" ${argument:+"$argument"} || not_ok "$name: the program" "status $?"
 	else
 		not_ok "$name: builds"
 		diag "$output"
@@ -41,6 +47,11 @@ program() {
 program boot tests/user/boot.c user/boot/*.c user/util.c
 program dev tests/user/dev.c user/dev/*.c user/cpuid.c user/util.c user/loop.c
 program virtio tests/user/virtio.c user/dev/*.c user/virtio/*.c user/boot/*.c user/util.c user/loop.c
+
+# The server of shared directories, with a directory to serve.
+p9=$(mktemp -d)
+program p9 tests/user/p9.c user/virtio/p9.c user/virtio/p9_message.c user/util.c -- "$p9"
+rm -rf "$p9"
 
 # number FILE OFFSET BYTES: a little-endian number
 number() {
@@ -173,6 +184,21 @@ refused 2 'attach: no kind' "no kind of device 'x'" attach a x
 refused 2 'attach: rng takes nothing' 'takes no argument' attach a rng x
 refused 2 'balloon: no size' 'how much memory' balloon a
 refused 2 'balloon: too little' 'keeps 16M' balloon a 15M
+refused 2 'net: a tap as well' 'has no tap and no bridge' run --kernel x --net user,tap=lmtap1
+refused 2 'net: a port to nowhere' "'tcp:80' leads nowhere" run --kernel x --net user,forward=tcp:80
+refused 2 'net: a protocol' "'sctp:1:2' leads nowhere" run --kernel x --net user,forward=sctp:1:2
+refused 2 'net: no port' 'not a number from 1 to 65535' run --kernel x --net user,forward=tcp:0:80
+refused 2 'net: too large a port' 'not a number from 1 to 65535' \
+	run --kernel x --net user,forward=tcp:8080:65536
+refused 2 'net: an address' 'leads nowhere' run --kernel x --net user,forward=tcp:300.0.0.1:8080:80
+refused 2 'net: a value' "'user' takes no value" run --kernel x --net user=1
+refused 2 'net: ports of a tap' 'forwarded to a network of its own' attach a net tap=lmtap1,forward=tcp:8080:80
+refused 2 'share: no tag' 'which directory' run --kernel x --share /tmp
+refused 2 'share: an empty tag' "'' is not a tag" run --kernel x --share /tmp:
+refused 2 'share: a long tag' 'is not a tag: up to 31' \
+	run --kernel x --share /tmp:a123456789012345678901234567890123
+refused 2 'share: a word' 'is not a tag' attach a share /tmp:a,frob
+refused 2 'share: nothing' 'which directory' attach a share
 refused 2 'console: what is that' "only 'virtio'" run --kernel x --console x
 refused 2 'detach: no device' 'which device' detach a
 refused 2 'stop: timeout' 'not a number' stop --timeout x a

@@ -35,15 +35,6 @@ mkdir /tmp/www
 dd if=/dev/urandom of=/tmp/www/data bs=64k count=80 2>/dev/null
 httpd -p 127.0.0.1:8000 -h /tmp/www
 
-refused 2 'a tap as well' 'has no tap and no bridge' --net user,tap=lmtap1
-refused 2 'a port to nowhere' "'tcp:80' leads nowhere" --net user,forward=tcp:80
-refused 2 'a protocol' "'sctp:1:2' leads nowhere" --net user,forward=sctp:1:2
-refused 2 'no port' 'not a number from 1 to 65535' --net user,forward=tcp:0:80
-refused 2 'too large a port' 'not a number from 1 to 65535' --net user,forward=tcp:8080:65536
-refused 2 'an address' 'leads nowhere' --net user,forward=tcp:300.0.0.1:8080:80
-refused 2 'a value' "'user' takes no value" --net user=1
-refused 2 'ports of a tap' 'ports are forwarded to a network of its own' \
-	--net tap=lmtap1,forward=tcp:8080:80
 refused 1 'a port in use' '^lamina: port 8000 of the host is in use' --net user,forward=tcp:8000:80
 
 # The guest does what it is told.

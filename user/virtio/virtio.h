@@ -203,7 +203,7 @@ struct device_kind {
 };
 
 extern const struct device_kind net_kind, rng_kind, vsock_kind, disk_kind, balloon_kind,
-				console_kind;
+				console_kind, share_kind;
 
 /* console.c */
 bool vconsole_flush(struct machine *m);
