@@ -7,8 +7,12 @@
 
 #include "lamina.h"
 
-#define LM_QUIRKS	KVM_X86_QUIRK_LINT0_REENABLED	/* those that can be turned off */
+/* Those that can be turned off. */
+#define LM_QUIRKS	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | \
+			 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
 #define LM_X2APIC_FLAGS	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+#define LM_USER_MSR	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | \
+			 KVM_MSR_EXIT_REASON_FILTER)
 
 /**
  * lm_check_extension - KVM_CHECK_EXTENSION
@@ -54,6 +58,14 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_SYNC_MMU:
 	case KVM_CAP_NOP_IO_DELAY:
 	case KVM_CAP_DEVICE_CTRL:
+	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
+	case KVM_CAP_BINARY_STATS_FD:
+	case KVM_CAP_SREGS2:
+	case KVM_CAP_EXT_EMUL_CPUID:
+	case KVM_CAP_VCPU_ATTRIBUTES:
+	case KVM_CAP_MSR_PLATFORM_INFO:
+	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
+	case KVM_CAP_X86_MSR_FILTER:
 	case KVM_CAP_ENABLE_CAP:
 	case KVM_CAP_ENABLE_CAP_VM:
 	case KVM_CAP_DISABLE_QUIRKS:
@@ -68,10 +80,17 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_IRQ_ROUTING:
 		return LM_MAX_ROUTES;
 	case KVM_CAP_ADJUST_CLOCK:
-		return KVM_CLOCK_TSC_STABLE;
+		return KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
+	case KVM_CAP_SYNC_REGS:
+		return KVM_SYNC_X86_VALID_FIELDS;
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		return LM_USER_MSR;
+	case KVM_CAP_XSAVE2:
+		return sizeof(struct kvm_xsave);
 	case KVM_CAP_XCRS:
 		return lm_caps.xsave;
 	case KVM_CAP_TSC_CONTROL:
+	case KVM_CAP_VM_TSC_CONTROL:
 		return lm_caps.tsc_scaling;
 	case KVM_CAP_NR_VCPUS:
 		return min_t(int, num_online_cpus(), LM_MAX_VCPUS);
@@ -119,13 +138,57 @@ static int lm_enable_x2apic(void *obj, u64 arg)
 	return 0;
 }
 
+static int lm_enable_user_msr(void *obj, u64 arg)
+{
+	struct lm_vm *vm = obj;
+
+	static_branch_enable(&lm_msr_specials);
+	WRITE_ONCE(vm->x86.user_msr, arg);
+	return 0;
+}
+
+static int lm_enable_platform_info(void *obj, u64 arg)
+{
+	struct lm_vm *vm = obj;
+
+	WRITE_ONCE(vm->x86.no_platform_info, !arg);
+	return 0;
+}
+
+/* Once, to a lower number than ours. */
+static int lm_enable_max_vcpu_id(void *obj, u64 arg)
+{
+	struct lm_vm *vm = obj;
+	int r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (arg && arg <= LM_MAX_VCPU_ID && (!vm->max_vcpu_id || vm->max_vcpu_id == arg)) {
+		vm->max_vcpu_id = arg;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int lm_enforce_pv(void *obj, u64 arg)
+{
+	struct lm_vcpu *vcpu = obj;
+
+	vcpu->x86.pv_enforced = arg;
+	return 0;
+}
+
 static const struct lm_cap lm_vm_caps[] = {
+	{ KVM_CAP_MAX_VCPU_ID, ~0ull, lm_enable_max_vcpu_id },
+	{ KVM_CAP_MSR_PLATFORM_INFO, 1, lm_enable_platform_info },
+	{ KVM_CAP_X86_USER_SPACE_MSR, LM_USER_MSR, lm_enable_user_msr },
 	{ KVM_CAP_DISABLE_QUIRKS, ~0ull, lm_enable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, LM_QUIRKS, lm_enable_quirks },
 	{ KVM_CAP_X2APIC_API, LM_X2APIC_FLAGS, lm_enable_x2apic },
 };
 
 static const struct lm_cap lm_vcpu_caps[] = {
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, ~0ull, lm_enforce_pv },
 };
 
 static int lm_enable_cap(const struct lm_cap *caps, size_t nr, void *obj,

@@ -162,6 +162,7 @@ enum lm_exit_kind {
  * @nr: how many of @frag are known; the last one is in progress if @pending
  * @cursor: the next one that the instruction, executed again, will ask for
  * @pending: frag[nr - 1] waits for user space
+ * @msr: it is no device but an MSR; @error: and user space wants #GP
  *
  * An instruction whose access ends in user space is executed again from its
  * start after each answer; the answered accesses are replayed from here.
@@ -175,6 +176,7 @@ struct lm_io {
 	} frag[12];
 	u8 nr, cursor;
 	bool pending;
+	bool msr, error;
 };
 
 /*
@@ -295,6 +297,7 @@ enum lm_request {
 	LM_REQ_LAPIC,		/* INIT or SIPI arrived */
 	LM_REQ_TRIPLE_FAULT,
 	LM_REQ_PDPTRS,		/* read PAE's top entries from memory again (lm_caps.pdptrs) */
+	LM_REQ_FILTER,		/* the VM's MSR filter changed: backend.update */
 	LM_REQ_BELL,		/* doorbells of devices were rung: leave the section and answer them */
 	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
@@ -377,6 +380,8 @@ struct lm_vm {
 	struct lm_irq irq;		/* irqchips, routing, irqfd, ioeventfd */
 	struct lm_vm_x86 x86;		/* clock, TSC rate, MSR defaults */
 	u64 tss_addr, identity_map_addr; /* (l) */
+	u32 nr_mmu_pages;		/* as user space set it */
+	u32 max_vcpu_id;		/* (l) KVM_CAP_MAX_VCPU_ID, 0: not set */
 	struct lm_ident *ident;		/* (c) name and control handles: names.h */
 	struct lm_life life;		/* what others are told of it */
 	atomic_t nr_blks;		/* disks */
@@ -540,6 +545,7 @@ static inline void lm_io_abandon(struct lm_vcpu *vcpu)
 {
 	vcpu->io.nr = 0;
 	vcpu->io.pending = false;
+	vcpu->io.msr = false;
 	vcpu->retry = false;
 	vcpu->exit.nr_bytes = 0;
 }
@@ -577,6 +583,16 @@ struct file *lm_blk_create(struct lm_vm *vm);
 int lm_check_extension(struct lm_vm *vm, long ext);
 int lm_vm_enable_cap(struct lm_vm *vm, const void __user *arg);
 int lm_vcpu_enable_cap(struct lm_vcpu *vcpu, const void __user *arg);
+
+/* ---- regs.c ---- */
+
+int lm_get_regs(struct lm_vcpu *vcpu, struct kvm_regs *regs);
+int lm_set_regs(struct lm_vcpu *vcpu, const struct kvm_regs *regs);
+int lm_get_debugregs(struct lm_vcpu *vcpu, struct kvm_debugregs *d);
+int lm_set_debugregs(struct lm_vcpu *vcpu, const struct kvm_debugregs *d);
+int lm_sync_check(const struct kvm_run *run);
+int lm_sync_in(struct lm_vcpu *vcpu);
+void lm_sync_out(struct lm_vcpu *vcpu);
 
 /* ---- vm.c, vcpu.c, main.c ---- */
 

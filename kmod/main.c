@@ -351,6 +351,8 @@ static long lm_dev_ioctl(struct file *file, unsigned int ioctl, unsigned long ar
 		return arg ? -EINVAL : LM_VCPU_MMAP_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
 		return lm_cpuid_supported((void __user *)arg);
+	case KVM_GET_EMULATED_CPUID:
+		return lm_cpuid_emulated((void __user *)arg);
 	case KVM_GET_MSR_INDEX_LIST:
 		return lm_msr_index_list((void __user *)arg);
 	case KVM_GET_MSR_FEATURE_INDEX_LIST:

@@ -242,6 +242,8 @@ static int lm_serve(struct lm_vcpu *vcpu)
 			return r;
 		clear_bit(LM_REQ_PDPTRS, &vcpu->requests);
 	}
+	if (test_and_clear_bit(LM_REQ_FILTER, &vcpu->requests))
+		lm_backend_update(vcpu);
 	if (!test_bit(LM_REQ_EVENT, &vcpu->requests))
 		return LM_DONE;
 	if (unlikely(++vcpu->nr_events > LM_EVENTS_PER_WINDOW)) {
@@ -368,8 +370,16 @@ static void lm_show_run(struct lm_vcpu *vcpu)
 int lm_vcpu_run(struct lm_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
+	bool immediate;
 	int r;
 
+	if (unlikely(READ_ONCE(run->kvm_valid_regs) | READ_ONCE(run->kvm_dirty_regs))) {
+		r = lm_sync_check(run);
+		if (!r)
+			r = lm_sync_in(vcpu);
+		if (r)
+			return r;
+	}
 	if (vcpu->io.pending)
 		vcpu->retry = lm_io_answered(vcpu);
 	if (vcpu->task != current) {
@@ -384,17 +394,22 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 		if (READ_ONCE(run->request_interrupt_window) || vcpu->want_irq_window)
 			set_bit(LM_REQ_EVENT, &vcpu->requests);
 	}
-	run->exit_reason = KVM_EXIT_UNKNOWN;
-	if (READ_ONCE(run->immediate_exit) && !vcpu->retry)
+	/* It tells nothing new but what completes the last exit, whose reason stays. */
+	immediate = READ_ONCE(run->immediate_exit);
+	if (!immediate)
+		run->exit_reason = KVM_EXIT_UNKNOWN;
+	if (immediate && !vcpu->retry)
 		r = -EINTR;
 	else
 		r = lm_loop(vcpu);
 	/* RIP is still on the instruction: it exits again, unless devices have answered already. */
 	if (r && !vcpu->io.nr)
 		vcpu->retry = false;
-	if (r == -EINTR)
+	if (r == -EINTR && !immediate)
 		run->exit_reason = KVM_EXIT_INTR;
 	vcpu->stat.user_exits++;
 	lm_show_run(vcpu);
+	if (unlikely(READ_ONCE(run->kvm_valid_regs)))
+		lm_sync_out(vcpu);
 	return r;
 }

@@ -15,92 +15,6 @@
 #include "backend.h"
 #include "monitor/stats.h"
 
-/* ---- registers ---- */
-
-static int lm_get_regs(struct lm_vcpu *vcpu, struct kvm_regs *regs)
-{
-	const u64 *g = vcpu->st.gpr;
-
-	lm_need_state(vcpu, LM_S_RIP | LM_S_RSP | LM_S_RFLAGS);
-	regs->rax = g[LM_RAX];
-	regs->rbx = g[LM_RBX];
-	regs->rcx = g[LM_RCX];
-	regs->rdx = g[LM_RDX];
-	regs->rsi = g[LM_RSI];
-	regs->rdi = g[LM_RDI];
-	regs->rsp = g[LM_RSP];
-	regs->rbp = g[LM_RBP];
-	regs->r8 = g[8];
-	regs->r9 = g[9];
-	regs->r10 = g[10];
-	regs->r11 = g[11];
-	regs->r12 = g[12];
-	regs->r13 = g[13];
-	regs->r14 = g[14];
-	regs->r15 = g[15];
-	regs->rip = vcpu->st.rip;
-	regs->rflags = vcpu->st.rflags;
-	return 0;
-}
-
-static int lm_set_regs(struct lm_vcpu *vcpu, const struct kvm_regs *regs)
-{
-	u64 *g = vcpu->st.gpr;
-
-	/* What was in progress is of the old place; at the same one it goes on. */
-	if (regs->rip != lm_rip(vcpu))
-		lm_io_abandon(vcpu);
-	g[LM_RAX] = regs->rax;
-	g[LM_RBX] = regs->rbx;
-	g[LM_RCX] = regs->rcx;
-	g[LM_RDX] = regs->rdx;
-	g[LM_RSI] = regs->rsi;
-	g[LM_RDI] = regs->rdi;
-	g[LM_RSP] = regs->rsp;
-	g[LM_RBP] = regs->rbp;
-	g[8] = regs->r8;
-	g[9] = regs->r9;
-	g[10] = regs->r10;
-	g[11] = regs->r11;
-	g[12] = regs->r12;
-	g[13] = regs->r13;
-	g[14] = regs->r14;
-	g[15] = regs->r15;
-	vcpu->st.rip = regs->rip;
-	vcpu->st.rflags = regs->rflags | X86_EFLAGS_FIXED;
-	lm_mark_state(vcpu, LM_S_RIP | LM_S_RSP | LM_S_RFLAGS);
-	/* An exception that a handler raised belongs to the instruction of the old RIP. */
-	vcpu->ev.exc = 0;
-	lm_request(vcpu, LM_REQ_EVENT);
-	return 0;
-}
-
-static int lm_get_debugregs(struct lm_vcpu *vcpu, struct kvm_debugregs *d)
-{
-	memset(d, 0, sizeof(*d));
-	lm_need_state(vcpu, LM_S_DR);
-	memcpy(d->db, vcpu->st.dr, sizeof(d->db));
-	d->dr6 = vcpu->st.dr6;
-	d->dr7 = vcpu->st.dr7;
-	return 0;
-}
-
-static int lm_set_debugregs(struct lm_vcpu *vcpu, const struct kvm_debugregs *d)
-{
-	if (d->flags || d->dr6 >> 32 || d->dr7 >> 32)
-		return -EINVAL;
-	memcpy(vcpu->st.dr, d->db, sizeof(d->db));
-	vcpu->st.dr6 = d->dr6;
-	vcpu->st.dr7 = d->dr7;
-	lm_mark_state(vcpu, LM_S_DR);
-	/* Breakpoints that are enabled must be in the CPU from the next entry on. */
-	if (d->dr7 & 0xff && !vcpu->dr_loaded) {
-		vcpu->dr_loaded = true;
-		lm_backend_update(vcpu);
-	}
-	return 0;
-}
-
 /* ---- MSRs: the API's partial success: how many were done ---- */
 
 #define LM_MAX_MSR_IO	256
@@ -152,6 +66,40 @@ static int lm_set_cpuid2(struct lm_vcpu *vcpu, void __user *arg)
 	kvfree(entries);
 	if (!r)
 		lm_backend_update(vcpu);
+	return r;
+}
+
+/* KVM_SET_CPUID, of before there were subleaves. */
+static int lm_set_cpuid_old(struct lm_vcpu *vcpu, struct kvm_cpuid __user *arg)
+{
+	struct kvm_cpuid_entry2 *entries = NULL;
+	struct kvm_cpuid_entry e;
+	struct kvm_cpuid2 to = {};
+	u32 nent, i;
+	int r = -EFAULT;
+
+	if (get_user(nent, &arg->nent))
+		return -EFAULT;
+	if (nent > LM_MAX_CPUID)
+		return -E2BIG;
+	entries = kvcalloc(nent, sizeof(*entries), GFP_KERNEL_ACCOUNT);
+	if (!entries)
+		return -ENOMEM;
+	for (i = 0; i < nent; i++) {
+		if (copy_from_user(&e, &arg->entries[i], sizeof(e)))
+			goto out;
+		entries[i].function = e.function;
+		entries[i].eax = e.eax;
+		entries[i].ebx = e.ebx;
+		entries[i].ecx = e.ecx;
+		entries[i].edx = e.edx;
+	}
+	to.nent = nent;
+	r = lm_cpuid_set(vcpu, &to, entries);
+	if (!r)
+		lm_backend_update(vcpu);
+out:
+	kvfree(entries);
 	return r;
 }
 
@@ -260,6 +208,64 @@ static int lm_lapic_set_checked(struct lm_vcpu *vcpu, const struct kvm_lapic_sta
 	return vcpu->lapic ? lm_lapic_set(vcpu, s) : -EINVAL;
 }
 
+/* KVM_TRANSLATE: by the guest's own tables, for a read that may do all. */
+static int lm_translate(struct lm_vcpu *vcpu, struct kvm_translation *t)
+{
+	u64 gpa = ~0ull;
+	u32 error;
+	int r;
+
+	for (;;) {
+		r = lm_section_enter(vcpu);
+		if (r)
+			return r;
+		r = lm_walk(vcpu, t->linear_address, LM_ACC_SYS, &gpa, &error);
+		lm_section_leave(vcpu);
+		if (r == LM_NEED)
+			r = lm_mem_need(vcpu);
+		else if (r != LM_AGAIN)
+			break;
+		if (r < 0)
+			return r;
+		if (signal_pending(current))
+			return -EINTR;
+	}
+	t->valid = r == LM_DONE;
+	t->physical_address = t->valid ? gpa : ~0ull;
+	t->writeable = 1;
+	t->usermode = 0;
+	return 0;
+}
+
+/* ---- attributes: the TSC's offset ---- */
+
+static int lm_has_attr(struct lm_vcpu *vcpu, const struct kvm_device_attr *attr)
+{
+	return attr->group == KVM_VCPU_TSC_CTRL && attr->attr == KVM_VCPU_TSC_OFFSET ? 0 : -ENXIO;
+}
+
+static int lm_get_attr(struct lm_vcpu *vcpu, const struct kvm_device_attr *attr)
+{
+	u64 __user *to = u64_to_user_ptr(attr->addr);
+
+	if (lm_has_attr(vcpu, attr))
+		return -ENXIO;
+	return put_user(vcpu->x86.tsc_offset, to) ? -EFAULT : 0;
+}
+
+static int lm_set_attr(struct lm_vcpu *vcpu, const struct kvm_device_attr *attr)
+{
+	u64 __user *from = u64_to_user_ptr(attr->addr);
+	u64 offset;
+
+	if (lm_has_attr(vcpu, attr))
+		return -ENXIO;
+	if (get_user(offset, from))
+		return -EFAULT;
+	lm_tsc_offset_write(vcpu, offset);
+	return 0;
+}
+
 /* The ioctls that carry a structure of fixed size. */
 static long lm_vcpu_struct_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, void __user *arg)
 {
@@ -284,9 +290,12 @@ static long lm_vcpu_struct_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, void 
 	LM_SET(KVM_SET_REGS, struct kvm_regs, lm_set_regs);
 	LM_GET(KVM_GET_SREGS, struct kvm_sregs, lm_sregs_get);
 	LM_SET(KVM_SET_SREGS, struct kvm_sregs, lm_sregs_set);
+	LM_GET(KVM_GET_SREGS2, struct kvm_sregs2, lm_sregs2_get);
+	LM_SET(KVM_SET_SREGS2, struct kvm_sregs2, lm_sregs2_set);
 	LM_GET(KVM_GET_FPU, struct kvm_fpu, lm_fpu_get);
 	LM_SET(KVM_SET_FPU, struct kvm_fpu, lm_fpu_set);
 	LM_GET(KVM_GET_XSAVE, struct kvm_xsave, lm_xsave_get);
+	LM_GET(KVM_GET_XSAVE2, struct kvm_xsave, lm_xsave_get);	/* no more than 4 KiB here */
 	LM_SET(KVM_SET_XSAVE, struct kvm_xsave, lm_xsave_set);
 	LM_GET(KVM_GET_XCRS, struct kvm_xcrs, lm_xcrs_get);
 	LM_SET(KVM_SET_XCRS, struct kvm_xcrs, lm_xcrs_set);
@@ -301,6 +310,16 @@ static long lm_vcpu_struct_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, void 
 	LM_SET(KVM_X86_SETUP_MCE, u64, lm_mce_setup);
 	LM_SET(KVM_X86_SET_MCE, struct kvm_x86_mce, lm_mce_inject);
 	LM_SET(KVM_INTERRUPT, struct kvm_interrupt, lm_user_interrupt);
+	LM_SET(KVM_SET_DEVICE_ATTR, struct kvm_device_attr, lm_set_attr);
+	LM_SET(KVM_GET_DEVICE_ATTR, struct kvm_device_attr, lm_get_attr);
+	LM_SET(KVM_HAS_DEVICE_ATTR, struct kvm_device_attr, lm_has_attr);
+	case KVM_TRANSLATE: {
+		struct kvm_translation *t = buf;
+
+		r = lm_translate(vcpu, t);
+		out = r ? 0 : sizeof(*t);
+		break;
+	}
 	default:
 		r = -ENOTTY;
 	}
@@ -325,12 +344,16 @@ static long lm_vcpu_locked_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, unsig
 		return lm_msr_io(vcpu, p, true);
 	case KVM_SET_CPUID2:
 		return lm_set_cpuid2(vcpu, p);
+	case KVM_SET_CPUID:
+		return lm_set_cpuid_old(vcpu, p);
 	case KVM_GET_CPUID2:
 		return lm_cpuid_get(vcpu, p);
 	case KVM_SET_SIGNAL_MASK:
 		return lm_set_sigmask(vcpu, p);
 	case KVM_ENABLE_CAP:
 		return lm_vcpu_enable_cap(vcpu, p);
+	case KVM_GET_STATS_FD:
+		return lm_stats_fd_vcpu(vcpu);
 	case KVM_NMI:
 		lm_vcpu_nmi(vcpu);
 		return 0;
@@ -537,7 +560,7 @@ int lm_vcpu_create(struct lm_vm *vm, u32 id)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	r = -EINVAL;
-	if (vm->nr_vcpus >= LM_MAX_VCPUS)
+	if (vm->nr_vcpus >= LM_MAX_VCPUS || (vm->max_vcpu_id && id >= vm->max_vcpu_id))
 		goto out;
 	r = -EEXIST;
 	if (lm_vcpu_id_taken(vm, id))

@@ -14,6 +14,8 @@
 #include "backend.h"
 #include "monitor/stats.h"
 
+#define LM_MIN_MMU_PAGES	20	/* the API's */
+
 DEFINE_MUTEX(lm_vms_lock);
 LIST_HEAD(lm_vms);
 
@@ -38,6 +40,7 @@ static void lm_vm_destroy(struct lm_vm *vm)
 	lm_hardware_disable();
 	mutex_destroy(&vm->lock);
 	lm_names_free(vm);
+	lm_msr_filter_free(vm);
 	kvfree(vm);
 	mmdrop(mm);
 }
@@ -125,6 +128,15 @@ static int lm_vm_set_tss_addr(struct lm_vm *vm, unsigned long addr)
 	if (addr > (unsigned int)(-3 * PAGE_SIZE))
 		return -EINVAL;
 	vm->tss_addr = addr;
+	return 0;
+}
+
+/* How many shadow pages there may be.  There are none: kept, never needed. */
+static int lm_vm_set_nr_mmu_pages(struct lm_vm *vm, unsigned long pages)
+{
+	if (pages < LM_MIN_MMU_PAGES || pages > INT_MAX)
+		return -EINVAL;
+	vm->nr_mmu_pages = pages;
 	return 0;
 }
 
@@ -412,6 +424,14 @@ static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg
 		return lm_vm_set_bsp(vm, arg);
 	case KVM_SET_TSC_KHZ:
 		return lm_vm_tsc_khz(vm, arg);
+	case KVM_SET_NR_MMU_PAGES:
+		return lm_vm_set_nr_mmu_pages(vm, arg);
+	case KVM_GET_NR_MMU_PAGES:
+		return vm->nr_mmu_pages;
+	case KVM_GET_STATS_FD:
+		return lm_stats_fd_vm(vm);
+	case KVM_X86_SET_MSR_FILTER:
+		return lm_msr_filter_set(vm, p);
 	case KVM_ENABLE_CAP:
 		return lm_vm_enable_cap(vm, p);
 	case KVM_CREATE_DEVICE:

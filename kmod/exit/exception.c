@@ -24,7 +24,31 @@ static int lm_exit_debug(struct lm_vcpu *vcpu, u8 vector)
 	return LM_USER;
 }
 
-/* VMCALL on AMD and VMMCALL on Intel are #UD; a guest moved here may have either. */
+/*
+ * Have the guest's next hypercall from here be this CPU's own.  Where its code cannot be
+ * written, or lies across two pages, it stays as it is.  LM_DONE or LM_NEED.
+ */
+static int lm_patch_hypercall(struct lm_vcpu *vcpu)
+{
+	static const u8 vmcall[] = { 0x0f, 0x01, 0xc1 }, vmmcall[] = { 0x0f, 0x01, 0xd9 };
+	u64 gpa, la;
+	u32 error;
+	int r;
+
+	lm_need_state(vcpu, LM_S_RIP | LM_S_CS | LM_S_EFER);
+	la = lm_st_code(&vcpu->st);
+	if (offset_in_page(la) > PAGE_SIZE - sizeof(vmcall))
+		return LM_DONE;
+	r = lm_walk(vcpu, la, LM_ACC_WRITE | lm_access(vcpu), &gpa, &error);
+	if (r == LM_DONE)
+		r = lm_gpa_write(vcpu, gpa, lm_caps.amd_insns ? vmmcall : vmcall, sizeof(vmcall));
+	return r == LM_NEED || r == LM_AGAIN ? r : LM_DONE;
+}
+
+/*
+ * VMCALL on AMD and VMMCALL on Intel are #UD; a guest moved here may have either.  With the
+ * quirk it is executed, and written over by the other.
+ */
 static int lm_exit_undefined(struct lm_vcpu *vcpu)
 {
 	const struct lm_insn *insn;
@@ -33,8 +57,12 @@ static int lm_exit_undefined(struct lm_vcpu *vcpu)
 	r = lm_insn_at_rip(vcpu, &insn);
 	if (r == LM_NEED)
 		return r;
-	if (r == LM_DONE && (insn->id == LM_OP_VMCALL || insn->id == LM_OP_VMMCALL)) {
+	if (r == LM_DONE && (insn->id == LM_OP_VMCALL || insn->id == LM_OP_VMMCALL) &&
+	    !(READ_ONCE(vcpu->vm->x86.disabled_quirks) & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)) {
 		vcpu->exit.insn_len = insn->len;
+		r = lm_patch_hypercall(vcpu);
+		if (r == LM_NEED)
+			return r;
 		return lm_exit_hypercall(vcpu);
 	}
 	if (r != LM_AGAIN)	/* an answer of AGAIN has queued its exception */

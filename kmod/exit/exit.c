@@ -117,6 +117,21 @@ static int lm_exit_pause(struct lm_vcpu *vcpu)
 	return r;
 }
 
+/* MONITOR and MWAIT do nothing, whatever CPUID says, unless that quirk is turned off. */
+static int lm_exit_mwait(struct lm_vcpu *vcpu)
+{
+	u64 off = READ_ONCE(vcpu->vm->x86.disabled_quirks);
+	bool known = vcpu->x86.told_mwait;
+
+	if (off & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
+		known = vcpu->x86.misc_enable & MSR_IA32_MISC_ENABLE_MWAIT;
+	if ((off & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) && !known) {
+		lm_inject_ud(vcpu);
+		return LM_DONE;
+	}
+	return lm_exit_skip(vcpu);
+}
+
 static int lm_exit_rdpmc(struct lm_vcpu *vcpu)
 {
 	lm_inject_gp(vcpu, 0);	/* no performance counter is offered */
@@ -194,7 +209,8 @@ static noinline int lm_handle_rare(struct lm_vcpu *vcpu)
 		return lm_exit_pause(vcpu);
 	case LM_EXIT_INVD:
 		return lm_exit_skip(vcpu);
-	case LM_EXIT_MWAIT:	/* not in the guest's CPUID */
+	case LM_EXIT_MWAIT:
+		return lm_exit_mwait(vcpu);
 	case LM_EXIT_UD:
 		return lm_exit_ud(vcpu);
 	case LM_EXIT_RDPMC:

@@ -240,6 +240,11 @@ bool lm_io_answered(struct lm_vcpu *vcpu)
 	io->pending = false;
 	if (WARN_ON_ONCE(!io->nr))
 		return false;
+	if (io->msr) {
+		io->error = READ_ONCE(vcpu->run->msr.error);
+		memcpy(io->frag[0].data, &vcpu->run->msr.data, sizeof(u64));
+		return true;
+	}
 	if (!io->frag[io->nr - 1].write) {
 		if (io->frag[io->nr - 1].port)
 			memcpy(io->frag[io->nr - 1].data, vcpu->pio_data, 4);

@@ -10,5 +10,7 @@ void lm_stats_exit(void);
 void lm_stats_add(struct lm_vm *vm);
 void lm_stats_add_vcpu(struct lm_vcpu *vcpu);
 void lm_stats_remove(struct lm_vm *vm);
+int lm_stats_fd_vm(struct lm_vm *vm);
+int lm_stats_fd_vcpu(struct lm_vcpu *vcpu);
 
 #endif

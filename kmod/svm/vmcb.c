@@ -23,7 +23,7 @@ static const u32 svm_direct_msrs[] = {
 };
 
 /* Two bits an MSR, read then write; three ranges of 8K MSRs, 2 KiB each (15.11). */
-static void svm_msr_direct(u8 *map, u32 msr)
+static void svm_msr_direct(u8 *map, u32 msr, bool no_read, bool no_write)
 {
 	u32 base, bit;
 
@@ -37,6 +37,21 @@ static void svm_msr_direct(u8 *map, u32 msr)
 		return;
 	bit = (msr & 0x1fff) * 2;
 	map[base + bit / 8] &= ~(3 << (bit % 8));
+	map[base + bit / 8] |= (no_read | no_write << 1) << (bit % 8);
+}
+
+/* Those that the guest has without an exit, but for what a filter takes away. */
+static void svm_direct(struct lm_vcpu *vcpu)
+{
+	unsigned int i;
+	u32 msr;
+
+	for (i = 0; i < ARRAY_SIZE(svm_direct_msrs); i++) {
+		msr = svm_direct_msrs[i];
+		svm_msr_direct(vcpu->hw->msrpm, msr,
+			       lm_msr_filtered(vcpu->vm, msr, KVM_MSR_FILTER_READ),
+			       lm_msr_filtered(vcpu->vm, msr, KVM_MSR_FILTER_WRITE));
+	}
 }
 
 int lm_svm_vcpu_init(struct lm_vcpu *vcpu)
@@ -58,7 +73,7 @@ int lm_svm_vcpu_init(struct lm_vcpu *vcpu)
 		goto free_debug;
 	memset(hw->msrpm, 0xff, PAGE_SIZE << SVM_MSRPM_ORDER);
 	for (i = 0; i < ARRAY_SIZE(svm_direct_msrs); i++)
-		svm_msr_direct(hw->msrpm, svm_direct_msrs[i]);
+		svm_msr_direct(hw->msrpm, svm_direct_msrs[i], false, false);
 	hw->vmcb_pa = __sme_set(virt_to_phys(hw->vmcb));
 	hw->saved = true;
 	hw->clean_after = lm_caps.clean_bits ? SVM_CLEAN_ALL : 0;
@@ -138,6 +153,8 @@ void lm_svm_update(struct lm_vcpu *vcpu)
 	/* The CPU switches it (15.5.1, V_SPEC_CTRL); writes exit all the same. */
 	if (lm_caps.spec_ctrl)
 		hw->vmcb->s.spec_ctrl = vcpu->x86.spec_ctrl;
+	if (static_branch_unlikely(&lm_msr_specials))
+		svm_direct(vcpu);
 	hw->clean &= ~(SVM_CLEAN_I | SVM_CLEAN_IOPM);
 }
 

@@ -13,7 +13,6 @@
 #include <asm/trapnr.h>
 
 #include "../lamina.h"
-#include "debug.h"
 #include "vmcs.h"
 
 /* MSRs that the VMCS or the section keeps per guest: no exit for these. */
@@ -40,12 +39,26 @@ void lm_vmx_write_failed(u64 field, u64 val)
 }
 
 /* Four bitmaps of 1 KiB: reads of low and high MSRs, then writes (25.6.9). */
-static void vmx_msr_direct(u8 *map, u32 msr)
+static void vmx_msr_direct(u8 *map, u32 msr, bool no_read, bool no_write)
 {
 	unsigned int low = msr <= 0x1fff ? 0 : 0x400;
 
-	__clear_bit(msr & 0x1fff, (unsigned long *)(map + low));
-	__clear_bit(msr & 0x1fff, (unsigned long *)(map + 0x800 + low));
+	__assign_bit(msr & 0x1fff, (unsigned long *)(map + low), no_read);
+	__assign_bit(msr & 0x1fff, (unsigned long *)(map + 0x800 + low), no_write);
+}
+
+/* Those that the guest has without an exit, but for what a filter takes away. */
+static void vmx_direct(struct lm_vcpu *vcpu)
+{
+	unsigned int i;
+	u32 msr;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_direct_msrs); i++) {
+		msr = vmx_direct_msrs[i];
+		vmx_msr_direct(vcpu->hw->msr_bitmap, msr,
+			       lm_msr_filtered(vcpu->vm, msr, KVM_MSR_FILTER_READ),
+			       lm_msr_filtered(vcpu->vm, msr, KVM_MSR_FILTER_WRITE));
+	}
 }
 
 int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
@@ -72,11 +85,9 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 		if (!hw->pml)
 			goto free_lists;
 	}
-	if (lm_vmx_debug_init(hw))
-		goto free_pml;
 	memset(hw->msr_bitmap, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(vmx_direct_msrs); i++)
-		vmx_msr_direct(hw->msr_bitmap, vmx_direct_msrs[i]);
+		vmx_msr_direct(hw->msr_bitmap, vmx_direct_msrs[i], false, false);
 	hw->vmcs->revision = lm_vmx_caps.revision;
 	hw->vmcs_pa = virt_to_phys(hw->vmcs);
 	hw->cpu = -1;
@@ -87,8 +98,6 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 	vcpu->hw = hw;
 	return 0;
 
-free_pml:
-	free_page((unsigned long)hw->pml);
 free_lists:
 	free_page((unsigned long)hw->msr_lists);
 free_bitmap:
@@ -107,7 +116,6 @@ void lm_vmx_vcpu_free(struct lm_vcpu *vcpu)
 	if (!hw)
 		return;
 	lm_vmx_leave_cpu(vcpu);
-	kfree(hw->debug);
 	free_page((unsigned long)hw->pml);
 	free_page((unsigned long)hw->msr_lists);
 	free_page((unsigned long)hw->msr_bitmap);
@@ -245,10 +253,8 @@ static void vmx_todo_update(struct lm_vcpu *vcpu)
 		lm_vmx_set_proc(hw, hw->proc & ~CPU_BASED_MOV_DR_EXITING);
 	else
 		lm_vmx_set_proc(hw, hw->proc | CPU_BASED_MOV_DR_EXITING);
-	if (vcpu->dr_loaded && !hw->dr6_loaded) {
-		lm_need_state(vcpu, LM_S_DR);
+	if (vcpu->dr_loaded && !hw->dr6_loaded)
 		vcpu->dirty |= LM_S_DR;
-	}
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		exc |= BIT(X86_TRAP_BP);
 	if (exc != hw->exceptions) {
@@ -259,6 +265,8 @@ static void vmx_todo_update(struct lm_vcpu *vcpu)
 		hw->proc2 = proc2;
 		vmx_write(SECONDARY_VM_EXEC_CONTROL, proc2);
 	}
+	if (static_branch_unlikely(&lm_msr_specials))
+		vmx_direct(vcpu);
 	if (owned != hw->cr4_owned) {
 		lm_need_state(vcpu, LM_S_CR4);
 		hw->cr4_owned = owned;

@@ -587,28 +587,35 @@ static noinline void lm_cpuid_absent(struct lm_vcpu *vcpu, u32 leaf, u32 sub, u6
 }
 
 /* Bits that follow the vCPU's state. */
-static noinline void lm_cpuid_dynamic(struct lm_vcpu *vcpu, u32 leaf, u32 sub, u64 *gpr)
+static noinline void lm_cpuid_dynamic(struct lm_vcpu *vcpu, struct kvm_cpuid_entry2 *e, u32 sub)
 {
 	const struct lm_x86 *x = &vcpu->x86;
-	u64 cr4;
 
-	if (leaf == 0xd) {
-		if (x->has_xsave && sub <= 1)
-			gpr[LM_RBX] = lm_xstate_size(x->xcr0 | (sub ? x->xss : 0), sub);
-		return;
-	}
-	cr4 = lm_cr4(vcpu);
-	if (leaf == 1) {
-		gpr[LM_RCX] &= ~(u64)F(OSXSAVE);
-		if (cr4 & X86_CR4_OSXSAVE)
-			gpr[LM_RCX] |= F(OSXSAVE);
-		gpr[LM_RDX] &= ~(u64)F(APIC);
+	switch (e->function) {
+	case 1:
+		e->ecx &= ~F(OSXSAVE);
+		if (lm_cr4(vcpu) & X86_CR4_OSXSAVE)
+			e->ecx |= F(OSXSAVE);
+		if (READ_ONCE(vcpu->vm->x86.disabled_quirks) & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT) {
+			e->ecx &= ~F(MWAIT);
+			if (x->misc_enable & MSR_IA32_MISC_ENABLE_MWAIT)
+				e->ecx |= F(MWAIT);
+		}
+		e->edx &= ~F(APIC);
 		if (x->apic_base_msr & MSR_IA32_APICBASE_ENABLE)
-			gpr[LM_RDX] |= F(APIC);
-	} else if (sub == 0) {
-		gpr[LM_RCX] &= ~(u64)F(OSPKE);
-		if (cr4 & X86_CR4_PKE)
-			gpr[LM_RCX] |= F(OSPKE);
+			e->edx |= F(APIC);
+		break;
+	case 7:
+		if (sub)
+			break;
+		e->ecx &= ~F(OSPKE);
+		if (lm_cr4(vcpu) & X86_CR4_PKE)
+			e->ecx |= F(OSPKE);
+		break;
+	case 0xd:
+		if (x->has_xsave && sub <= 1)
+			e->ebx = lm_xstate_size(x->xcr0 | (sub ? x->xss : 0), sub);
+		break;
 	}
 }
 
@@ -625,6 +632,7 @@ static __always_inline void lm_cpuid_answer(u64 *gpr, const struct kvm_cpuid_ent
 static noinline void lm_cpuid_search(struct lm_vcpu *vcpu, u32 leaf, u32 sub)
 {
 	const struct kvm_cpuid_entry2 *e = lm_cpuid_find(vcpu, leaf, sub);
+	struct kvm_cpuid_entry2 now;
 	struct lm_x86 *x = &vcpu->x86;
 	u64 *gpr = vcpu->st.gpr;
 
@@ -632,11 +640,13 @@ static noinline void lm_cpuid_search(struct lm_vcpu *vcpu, u32 leaf, u32 sub)
 		lm_cpuid_absent(vcpu, leaf, sub, gpr);
 		return;
 	}
-	lm_cpuid_answer(gpr, e);
 	if (leaf < 32 && (BIT(leaf) & LM_DYNAMIC_LEAVES)) {
-		lm_cpuid_dynamic(vcpu, leaf, sub, gpr);
+		now = *e;
+		lm_cpuid_dynamic(vcpu, &now, sub);
+		lm_cpuid_answer(gpr, &now);
 		return;
 	}
+	lm_cpuid_answer(gpr, e);
 	x->cpuid_last = e;
 	x->cpuid_last_key = leaf | (u64)sub << 32;
 }
@@ -657,6 +667,25 @@ void lm_cpuid_exec(struct lm_vcpu *vcpu)
 		lm_cpuid_answer(gpr, x->cpuid_last);
 	else
 		lm_cpuid_search(vcpu, leaf, sub);
+}
+
+/**
+ * lm_cpuid_emulated - KVM_GET_EMULATED_CPUID: features of no host that guests have all the same
+ * @arg: the user's header and room
+ *
+ * There are none.
+ *
+ * Return: 0; -E2BIG without room for an entry, as the API asks for it
+ */
+int lm_cpuid_emulated(struct kvm_cpuid2 __user *arg)
+{
+	u32 nent;
+
+	if (get_user(nent, &arg->nent))
+		return -EFAULT;
+	if (!nent)
+		return -E2BIG;
+	return put_user(0, &arg->nent);
 }
 
 /* ---- KVM_SET_CPUID2, KVM_GET_CPUID2 ---- */
@@ -737,7 +766,7 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 	struct lm_x86 *x = &vcpu->x86;
 	const struct kvm_cpuid_entry2 *e;
 
-	x->has_xsave = lm_cpuid_has(vcpu, X86_FEATURE_XSAVE);
+	x->has_xsave = lm_may(vcpu, X86_FEATURE_XSAVE);
 	x->has_xsaves = x->has_xsave && lm_cpuid_has(vcpu, X86_FEATURE_XSAVES);
 	x->has_rdtscp = lm_cpuid_has(vcpu, X86_FEATURE_RDTSCP) ||
 			lm_cpuid_has(vcpu, X86_FEATURE_RDPID);
@@ -748,7 +777,7 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 	x->has_smep = lm_cpuid_has(vcpu, X86_FEATURE_SMEP);
 	x->has_smap = lm_cpuid_has(vcpu, X86_FEATURE_SMAP);
 	/* Once the guest can write PKRU, it is switched, whatever a later CPUID says. */
-	x->has_pku = lm_cpuid_has(vcpu, X86_FEATURE_PKU) || (x->xcr0 & XFEATURE_MASK_PKRU) ||
+	x->has_pku = lm_may(vcpu, X86_FEATURE_PKU) || (x->xcr0 & XFEATURE_MASK_PKRU) ||
 		     (lm_cr4(vcpu) & X86_CR4_PKE);
 	x->has_pse36 = lm_may(vcpu, X86_FEATURE_PSE36);
 	x->has_tsc_adjust = lm_cpuid_has(vcpu, X86_FEATURE_TSC_ADJUST);
@@ -769,6 +798,9 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 	lm_derive_cr(vcpu);
 	lm_derive_spec(vcpu);
 	x->pv_features = lm_derive_pv(vcpu);
+	/* MWAIT is not offered; a client that lists it has it executed as nothing. */
+	e = lm_cpuid_find(vcpu, 1, 0);
+	x->told_mwait = e && (e->ecx & F(MWAIT));
 }
 
 static void lm_cpuid_index(struct lm_x86 *x)
@@ -803,6 +835,26 @@ static int lm_cpuid_check(const struct lm_cpuid *c)
 	return 0;
 }
 
+/* A vCPU that has run stays the CPU that it was, but for what follows its state anyway. */
+static bool lm_cpuid_same(struct lm_vcpu *vcpu, const struct lm_cpuid *new)
+{
+	const struct lm_cpuid *old = vcpu->x86.cpuid;
+	struct kvm_cpuid_entry2 a, b;
+	u32 i;
+
+	if (new->nr != (old ? old->nr : 0))
+		return false;
+	for (i = 0; i < new->nr; i++) {
+		a = old->entry[i];
+		b = new->entry[i];
+		lm_cpuid_dynamic(vcpu, &a, a.index);
+		lm_cpuid_dynamic(vcpu, &b, b.index);
+		if (memcmp(&a, &b, offsetof(struct kvm_cpuid_entry2, padding)))
+			return false;
+	}
+	return true;
+}
+
 /**
  * lm_cpuid_set - KVM_SET_CPUID2
  * @vcpu: the vCPU, its mutex held
@@ -826,6 +878,8 @@ int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr,
 	c->nr = hdr->nent;
 	memcpy(c->entry, entries, c->nr * sizeof(c->entry[0]));
 	r = lm_cpuid_check(c);
+	if (!r && vcpu->task && !lm_cpuid_same(vcpu, c))
+		r = -EINVAL;
 	if (r) {
 		kvfree(c);
 		return r;
@@ -855,7 +909,8 @@ int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr,
 int lm_cpuid_get(struct lm_vcpu *vcpu, struct kvm_cpuid2 __user *arg)
 {
 	const struct lm_cpuid *c = vcpu->x86.cpuid;
-	u32 nent, nr = c ? c->nr : 0;
+	struct kvm_cpuid_entry2 e;
+	u32 nent, nr = c ? c->nr : 0, i;
 
 	if (get_user(nent, &arg->nent))
 		return -EFAULT;
@@ -863,7 +918,11 @@ int lm_cpuid_get(struct lm_vcpu *vcpu, struct kvm_cpuid2 __user *arg)
 		return -EFAULT;
 	if (nent < nr)
 		return -E2BIG;
-	if (nr && copy_to_user(arg->entries, c->entry, nr * sizeof(c->entry[0])))
-		return -EFAULT;
+	for (i = 0; i < nr; i++) {
+		e = c->entry[i];
+		lm_cpuid_dynamic(vcpu, &e, e.index);
+		if (copy_to_user(&arg->entries[i], &e, sizeof(e)))
+			return -EFAULT;
+	}
 	return 0;
 }

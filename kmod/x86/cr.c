@@ -93,6 +93,11 @@ static void lm_pdptrs_changed(struct lm_vcpu *vcpu)
 		lm_request(vcpu, LM_REQ_PDPTRS);
 }
 
+static u64 lm_pdptr_reserved(const struct lm_vcpu *vcpu)
+{
+	return GENMASK_ULL(63, 52) | vcpu->x86.pa_reserved | 0x1e6;
+}
+
 /**
  * lm_pdptrs_load - read PAE's four top entries, which are registers (SDM vol. 3, 4.4.1)
  * @vcpu: in its section
@@ -102,7 +107,7 @@ static void lm_pdptrs_changed(struct lm_vcpu *vcpu)
  */
 int lm_pdptrs_load(struct lm_vcpu *vcpu)
 {
-	u64 pdptr[4], reserved = GENMASK_ULL(63, 52) | vcpu->x86.pa_reserved | 0x1e6;
+	u64 pdptr[4], reserved = lm_pdptr_reserved(vcpu);
 	unsigned int i;
 	int r;
 
@@ -498,5 +503,66 @@ int lm_sregs_set(struct lm_vcpu *vcpu, const struct kvm_sregs *s)
 	if (lm_rip(vcpu) == 0xfff0 && s->cs.selector == 0xf000 && s->cs.base == 0xffff0000 &&
 	    !(s->cr0 & X86_CR0_PE) && vcpu->id == vcpu->vm->bsp_id)
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
+	return 0;
+}
+
+/* ---- KVM_GET_SREGS2, KVM_SET_SREGS2: PAE's top entries in place of an interrupt ---- */
+
+static bool lm_pae_paging(u64 cr0, u64 cr4, u64 efer)
+{
+	return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & EFER_LMA);
+}
+
+/**
+ * lm_sregs2_get - KVM_GET_SREGS2
+ * @vcpu: not in its section
+ * @s: result; with entries only where the CPU has them in registers
+ */
+int lm_sregs2_get(struct lm_vcpu *vcpu, struct kvm_sregs2 *s)
+{
+	struct lm_state *st = &vcpu->st;
+	struct kvm_sregs old;
+
+	BUILD_BUG_ON(offsetof(struct kvm_sregs, interrupt_bitmap) !=
+		     offsetof(struct kvm_sregs2, flags));
+	lm_sregs_get(vcpu, &old);
+	memset(s, 0, sizeof(*s));
+	memcpy(s, &old, offsetof(struct kvm_sregs2, flags));
+	if (!lm_caps.pdptrs || !lm_pae_paging(st->cr0, st->cr4, st->efer) ||
+	    test_bit(LM_REQ_PDPTRS, &vcpu->requests))
+		return 0;
+	memcpy(s->pdptrs, st->pdptr, sizeof(s->pdptrs));
+	s->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	return 0;
+}
+
+/**
+ * lm_sregs2_set - KVM_SET_SREGS2
+ * @vcpu: not in its section
+ * @s: the user's values; where the CPU has no registers for the entries, memory rules
+ *
+ * Return: 0, or -EINVAL
+ */
+int lm_sregs2_set(struct lm_vcpu *vcpu, const struct kvm_sregs2 *s)
+{
+	bool pdptrs = s->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	struct kvm_sregs old = {};
+	unsigned int i;
+	int r;
+
+	if (s->flags & ~KVM_SREGS2_FLAGS_PDPTRS_VALID)
+		return -EINVAL;
+	if (pdptrs && !lm_pae_paging(s->cr0, s->cr4, s->efer))
+		return -EINVAL;
+	for (i = 0; pdptrs && i < ARRAY_SIZE(s->pdptrs); i++)
+		if ((s->pdptrs[i] & 1) && (s->pdptrs[i] & lm_pdptr_reserved(vcpu)))
+			return -EINVAL;		/* entries would refuse it */
+	memcpy(&old, s, offsetof(struct kvm_sregs2, flags));
+	r = lm_sregs_set(vcpu, &old);
+	if (r || !pdptrs || !lm_caps.pdptrs)
+		return r;
+	memcpy(vcpu->st.pdptr, s->pdptrs, sizeof(s->pdptrs));
+	lm_mark_state(vcpu, LM_S_PDPTRS);
+	clear_bit(LM_REQ_PDPTRS, &vcpu->requests);
 	return 0;
 }

@@ -211,9 +211,36 @@ static int lm_state_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val)
 
 /* ---- KVM's own ---- */
 
-static int lm_pv_read(struct lm_x86 *x, u32 msr, u64 *val)
+/* Under KVM_CAP_ENFORCE_PV_FEATURE_CPUID: is the MSR one that the guest was told of? */
+static bool lm_pv_offered(const struct lm_x86 *x, u32 msr)
 {
+	static const u8 features[] = {
+		[MSR_KVM_WALL_CLOCK_NEW & 15] = KVM_FEATURE_CLOCKSOURCE2,
+		[MSR_KVM_SYSTEM_TIME_NEW & 15] = KVM_FEATURE_CLOCKSOURCE2,
+		[MSR_KVM_ASYNC_PF_EN & 15] = KVM_FEATURE_ASYNC_PF,
+		[MSR_KVM_STEAL_TIME & 15] = KVM_FEATURE_STEAL_TIME,
+		[MSR_KVM_PV_EOI_EN & 15] = KVM_FEATURE_PV_EOI,
+		[MSR_KVM_POLL_CONTROL & 15] = KVM_FEATURE_POLL_CONTROL,
+		[MSR_KVM_ASYNC_PF_INT & 15] = KVM_FEATURE_ASYNC_PF_INT,
+		[MSR_KVM_ASYNC_PF_ACK & 15] = KVM_FEATURE_ASYNC_PF_INT,
+	};
+
+	if (msr == MSR_KVM_WALL_CLOCK || msr == MSR_KVM_SYSTEM_TIME)
+		return x->pv_features & BIT(KVM_FEATURE_CLOCKSOURCE);
+	return x->pv_features & BIT(features[array_index_nospec(msr & 15, ARRAY_SIZE(features))]);
+}
+
+static int lm_pv_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	struct lm_x86 *x = &vcpu->x86;
+
+	if (unlikely(x->pv_enforced && !host) && !lm_pv_offered(x, msr))
+		return 1;
 	switch (msr) {
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		*val = READ_ONCE(vcpu->vm->x86.wall_clock_msr);
+		return 0;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		*val = x->pv_time;
@@ -252,6 +279,8 @@ static int lm_pv_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 	struct lm_x86 *x = &vcpu->x86;
 	int r;
 
+	if (unlikely(x->pv_enforced && !host) && !lm_pv_offered(x, msr))
+		return 1;
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
@@ -432,7 +461,7 @@ static int lm_fixed_read(u32 msr, u64 *val)
 		*val = BIT(4) | BIT(3);		/* SVM disabled, and locked so */
 		return 0;
 	default:
-		return 1;
+		return LM_MSR_UNKNOWN;
 	}
 }
 
@@ -466,7 +495,7 @@ static int lm_fixed_write(u32 msr, u64 val)
 	case MSR_IA32_PERF_CAPABILITIES:
 		return val ? 1 : 0;
 	default:
-		return 1;
+		return LM_MSR_UNKNOWN;
 	}
 }
 
@@ -503,7 +532,7 @@ static noinline int lm_msr_read_other(struct lm_vcpu *vcpu, u32 msr, u64 *val)
  * @val: result
  * @host: by user space: what the guest's CPUID hides is still there
  *
- * 0, or 1 for #GP.
+ * 0; 1 or LM_MSR_UNKNOWN for #GP.
  */
 int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
@@ -546,7 +575,7 @@ int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 		return 0;
 	case MSR_PLATFORM_INFO:
 		*val = x->platform_info;
-		return 0;
+		return !host && READ_ONCE(vcpu->vm->x86.no_platform_info) ? 1 : 0;
 	case MSR_IA32_UCODE_REV:
 		*val = x->microcode;
 		return 0;
@@ -572,12 +601,9 @@ int lm_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val, bool host)
 		*val = x->osvw_status;
 		return host || lm_cpuid_has(vcpu, X86_FEATURE_OSVW) ? 0 : 1;
 	case MSR_KVM_WALL_CLOCK:
-	case MSR_KVM_WALL_CLOCK_NEW:
-		*val = READ_ONCE(vcpu->vm->x86.wall_clock_msr);
-		return 0;
 	case MSR_KVM_SYSTEM_TIME:
-	case MSR_KVM_SYSTEM_TIME_NEW ... MSR_KVM_ASYNC_PF_ACK:
-		return lm_pv_read(x, msr, val);
+	case MSR_KVM_WALL_CLOCK_NEW ... MSR_KVM_ASYNC_PF_ACK:
+		return lm_pv_read(vcpu, msr, val, host);
 	default:
 		return lm_msr_read_other(vcpu, msr, val);
 	}
@@ -623,7 +649,7 @@ static int lm_host_only(u64 *slot, u64 val, bool host)
  * @val: new value
  * @host: by user space: what the guest's CPUID hides may still be set
  *
- * 0, 1 for #GP, or LM_NEED (a guest's write alone).
+ * 0; 1 or LM_MSR_UNKNOWN for #GP; LM_NEED (a guest's write alone).
  */
 int lm_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 {

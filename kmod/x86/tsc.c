@@ -170,6 +170,28 @@ static void lm_tsc_write_host(struct lm_vcpu *vcpu, u64 val)
 }
 
 /**
+ * lm_tsc_offset_write - user space gives the TSC's offset itself (KVM_VCPU_TSC_OFFSET)
+ * @vcpu: not in its section
+ * @offset: the guest's TSC less the host's, scaled one
+ *
+ * vCPUs that are written, or made, after it by value are compared with what this one reads.
+ */
+void lm_tsc_offset_write(struct lm_vcpu *vcpu, u64 offset)
+{
+	struct lm_vm_x86 *vx = &vcpu->vm->x86;
+	struct lm_x86 *x = &vcpu->x86;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vx->clock_lock, flags);
+	vx->last_tsc_write = lm_tsc_scale(x, rdtsc_ordered()) + offset;
+	vx->last_tsc_ns = ktime_get_boottime_ns();
+	vx->last_tsc_khz = x->tsc_khz;
+	vx->last_tsc_offset = offset;
+	raw_spin_unlock_irqrestore(&vx->clock_lock, flags);
+	lm_tsc_set_offset(vcpu, offset);
+}
+
+/**
  * lm_tsc_write - a write of the TSC
  * @vcpu: the vCPU
  * @val: its new value

@@ -6,6 +6,7 @@
 #ifndef LM_X86_H
 #define LM_X86_H
 
+#include <linux/jump_label.h>
 #include <linux/kvm.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
@@ -13,6 +14,7 @@
 
 struct lm_vm;
 struct lm_vcpu;
+struct lm_msr_filter;
 struct fxregs_state;
 
 #define LM_MAX_CPUID	256
@@ -41,8 +43,10 @@ struct lm_x86 {
 	u8 maxphyaddr;
 	u64 pa_reserved;		/* physical address bits 51:maxphyaddr */
 	u32 pv_features;		/* KVM_FEATURE_* as user space set them */
+	bool pv_enforced;		/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
 	bool has_xsave, has_rdtscp, has_pcid, has_nx, has_1g, has_long, has_smep, has_smap, has_pku;
 	bool has_xsaves, has_pse36, has_ibpb, has_flush_l1d, has_arch_caps, has_tsc_adjust;
+	bool told_mwait;		/* CPUID lists MONITOR and MWAIT */
 	bool amd;			/* the guest's vendor: rules that differ */
 
 	void *fpu;			/* XSAVE area of the guest, 64-byte aligned */
@@ -92,6 +96,9 @@ struct lm_vm_x86 {
 	u64 default_tsc_khz;
 	u64 last_tsc_write, last_tsc_ns, last_tsc_offset;	/* TSC write matching of vCPUs */
 	u64 last_tsc_khz;
+	struct lm_msr_filter __rcu *msr_filter;	/* written under vm->lock, or NULL */
+	u32 user_msr;			/* KVM_MSR_EXIT_REASON_*; any thread sets it */
+	bool no_platform_info;		/* guests may not read it; any thread sets it */
 	u64 disabled_quirks;		/* KVM_X86_QUIRK_*; any thread sets it */
 };
 
@@ -112,6 +119,7 @@ int lm_mce_setup(struct lm_vcpu *vcpu, const u64 *cap);
 int lm_mce_inject(struct lm_vcpu *vcpu, const struct kvm_x86_mce *mce);
 
 /* ---- cpuid.c ---- */
+int lm_cpuid_emulated(struct kvm_cpuid2 __user *arg);
 int lm_cpuid_supported(struct kvm_cpuid2 __user *arg);
 /* Afterwards the caller runs backend.update, as intercepts may depend on features. */
 int lm_cpuid_set(struct lm_vcpu *vcpu, struct kvm_cpuid2 *hdr,
@@ -142,6 +150,15 @@ int lm_msr_feature_read(u32 msr, u64 *val);		/* KVM_GET_MSRS on /dev/lamina: 0 o
 bool lm_mtrr_valid(u32 msr, u64 val, u8 maxphyaddr);
 bool lm_pat_valid(u64 pat);
 
+/* what both answer where no MSR has this number; else as 1 */
+#define LM_MSR_UNKNOWN	3
+
+/* ---- msr_filter.c ---- */
+DECLARE_STATIC_KEY_FALSE(lm_msr_specials);
+bool lm_msr_filtered(struct lm_vm *vm, u32 msr, u32 access);
+int lm_msr_filter_set(struct lm_vm *vm, void __user *arg);
+void lm_msr_filter_free(struct lm_vm *vm);
+
 /* ---- cr.c: 0 or 1 (#GP); update the neutral state and the vendor ---- */
 int lm_write_cr0(struct lm_vcpu *vcpu, u64 val);
 int lm_write_cr3(struct lm_vcpu *vcpu, u64 val);
@@ -159,6 +176,8 @@ u64 lm_read_dr(struct lm_vcpu *vcpu, unsigned int nr);
 int lm_sregs_get(struct lm_vcpu *vcpu, struct kvm_sregs *s);
 /* -EINVAL for impossible states */
 int lm_sregs_set(struct lm_vcpu *vcpu, const struct kvm_sregs *s);
+int lm_sregs2_get(struct lm_vcpu *vcpu, struct kvm_sregs2 *s);
+int lm_sregs2_set(struct lm_vcpu *vcpu, const struct kvm_sregs2 *s);
 bool lm_canonical(struct lm_vcpu *vcpu, u64 linear);
 int lm_pdptrs_load(struct lm_vcpu *vcpu);	/* section: LM_DONE, LM_NEED */
 /* The guest's translations may be stale: flush its tag before it runs again. */
@@ -211,6 +230,7 @@ static __always_inline void __lm_pkru_host(struct lm_x86 *x)
 void lm_tsc_init(struct lm_vcpu *vcpu);
 u64 lm_tsc_read(struct lm_vcpu *vcpu);			/* guest's TSC now */
 u64 lm_tsc_to_guest(struct lm_vcpu *vcpu, u64 host_tsc);
+void lm_tsc_offset_write(struct lm_vcpu *vcpu, u64 offset);
 void lm_tsc_write(struct lm_vcpu *vcpu, u64 val, bool host);
 void lm_tsc_adjust_write(struct lm_vcpu *vcpu, u64 val, bool host);
 int lm_tsc_set_khz(struct lm_vcpu *vcpu, u32 khz);	/* 0 or -EINVAL */
