@@ -253,8 +253,10 @@ static void vmx_todo_update(struct lm_vcpu *vcpu)
 		lm_vmx_set_proc(hw, hw->proc & ~CPU_BASED_MOV_DR_EXITING);
 	else
 		lm_vmx_set_proc(hw, hw->proc | CPU_BASED_MOV_DR_EXITING);
-	if (vcpu->dr_loaded && !hw->dr6_loaded)
+	if (vcpu->dr_loaded && !hw->dr6_loaded) {
+		lm_need_state(vcpu, LM_S_DR);
 		vcpu->dirty |= LM_S_DR;
+	}
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		exc |= BIT(X86_TRAP_BP);
 	if (exc != hw->exceptions) {
