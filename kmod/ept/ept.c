@@ -34,6 +34,7 @@ struct lm_npt_format lm_ept = {
 	.large = EPT_PS,
 	.table = EPT_R | EPT_W | EPT_X,
 	.addr_mask = GENMASK_ULL(51, 12),
+	.by_root = true,
 };
 
 /**

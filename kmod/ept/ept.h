@@ -103,6 +103,7 @@ struct lm_npt_format {
 	u64 table;			/* bits of a pointer to a table */
 	u64 addr_mask;
 	u64 memtype[2][8];		/* [large][PAT << 2 | PCD << 1 | PWT of the host's entry] */
+	bool by_root;			/* the TLB tags translations by the root, whatever the vCPU's tag */
 	bool age_by_fault;		/* the CPU sets no accessed bit: a page ages by being taken away */
 };
 

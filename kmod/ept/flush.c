@@ -229,7 +229,7 @@ void lm_tlb_note(struct lm_vcpu *vcpu, u64 gfn, u64 leaf, int level)
 	tlb->e[i].level = level;
 }
 
-/* Flushed, or under another tag: the guest begins with what the tree has now. */
+/* Flushed, or under another tag where that counts: the guest begins with what the tree has now. */
 static void lm_tlb_refill(struct lm_vcpu *vcpu)
 {
 	const struct lm_mem *mem = &vcpu->vm->mem;
@@ -311,7 +311,8 @@ const char *lm_tlb_look(struct lm_vcpu *vcpu, u32 tag, enum lm_flush_how did)
 	int cpu = raw_smp_processor_id();
 	bool same = tlb->cpu == cpu && tlb->tag == tag;
 
-	if (!same || did == LM_FLUSH_TAG || did == LM_FLUSH_ALL)
+	if ((!same && !vcpu->vm->mem.format->by_root) || did == LM_FLUSH_TAG ||
+	    did == LM_FLUSH_ALL)
 		lm_tlb_refill(vcpu);
 	tlb->cpu = cpu;
 	tlb->tag = tag;

@@ -13,32 +13,24 @@
 #include <asm/processor-flags.h>
 
 #include "../exit/exit.h"
+#include "../x86/debug.h"
 #include "debug.h"
 #include "vmcb.h"
 
 static bool debug_assists;
 module_param(debug_assists, bool, 0444);
 MODULE_PARM_DESC(debug_assists, "decode in software what this CPU lacks the assists for, then use it");
-static bool debug_state;
-module_param(debug_state, bool, 0444);
-MODULE_PARM_DESC(debug_state, "check clean bits and cached state at every entry (slow)");
 
 DEFINE_STATIC_KEY_FALSE(lm_svm_debug);
 
 /* What the CPU itself has; lm_caps says what is used. */
 static bool cpu_nrips, cpu_assists, cpu_clean, cpu_flushbyasid;
 
-struct svm_field {
-	const char *name;
-	u16 off, size;
-	u32 group;			/* SVM_CLEAN_* or LM_S_* */
-};
-
 #define SVM_F(field, bit) { #field, offsetof(struct svm_vmcb, field), \
 	sizeof_field(struct svm_vmcb, field), SVM_CLEAN_##bit }
 
 /* 15.15.3; FS, GS, LDTR and TR are VMLOAD's and not cached. */
-static const struct svm_field svm_clean_fields[] = {
+static const struct lm_field svm_clean_fields[] = {
 	SVM_F(c.cr, I), SVM_F(c.dr, I), SVM_F(c.exceptions, I), SVM_F(c.misc1, I),
 	SVM_F(c.misc2, I), SVM_F(c.misc3, I), SVM_F(c.pause_threshold, I),
 	SVM_F(c.pause_count, I), SVM_F(c.tsc_offset, I),
@@ -53,33 +45,6 @@ static const struct svm_field svm_clean_fields[] = {
 	SVM_F(s.cr2, CR2),
 };
 
-#define SVM_S(field, bit) { #field, offsetof(struct lm_state, field), \
-	sizeof_field(struct lm_state, field), LM_S_##bit }
-
-static const struct svm_field svm_state_fields[] = {
-	SVM_S(rip, RIP), SVM_S(gpr[LM_RSP], RSP), SVM_S(rflags, RFLAGS),
-	SVM_S(cr0, CR0), SVM_S(cr2, CR2), SVM_S(cr3, CR3), SVM_S(cr4, CR4), SVM_S(efer, EFER),
-	SVM_S(seg[LM_CS], CS), SVM_S(seg[LM_SS], SS),
-	SVM_S(seg[LM_DS], DATA), SVM_S(seg[LM_ES], DATA), SVM_S(seg[LM_FS], SEGS),
-	SVM_S(seg[LM_GS], SEGS), SVM_S(seg[LM_LDTR], SEGS), SVM_S(seg[LM_TR], SEGS),
-	SVM_S(gdt, DT), SVM_S(idt, DT), SVM_S(dr6, DR), SVM_S(dr7, DR),
-	SVM_S(star, SYSCALL), SVM_S(lstar, SYSCALL), SVM_S(cstar, SYSCALL),
-	SVM_S(sfmask, SYSCALL), SVM_S(kernel_gs_base, SYSCALL), SVM_S(sysenter_cs, SYSCALL),
-	SVM_S(sysenter_esp, SYSCALL), SVM_S(sysenter_eip, SYSCALL),
-	SVM_S(shadow, SHADOW), SVM_S(pat, PAT),
-};
-
-/* The first field of @groups in which two structures differ, or NULL. */
-static const char *svm_differ(const struct svm_field *f, unsigned int nr, const void *a,
-			      const void *b, u32 groups)
-{
-	for (; nr--; f++) {
-		if ((f->group & groups) && memcmp(a + f->off, b + f->off, f->size))
-			return f->name;
-	}
-	return NULL;
-}
-
 /**
  * lm_svm_unclean - is something marked clean that was changed?
  * @cached: the VMCB as the CPU may know it
@@ -90,7 +55,7 @@ static const char *svm_differ(const struct svm_field *f, unsigned int nr, const 
  */
 const char *lm_svm_unclean(const struct svm_vmcb *cached, const struct svm_vmcb *now, u32 clean)
 {
-	return svm_differ(svm_clean_fields, ARRAY_SIZE(svm_clean_fields), cached, now, clean);
+	return lm_fields_differ(svm_clean_fields, ARRAY_SIZE(svm_clean_fields), cached, now, clean);
 }
 
 /**
@@ -111,8 +76,7 @@ const char *lm_svm_uncached(struct lm_vcpu *vcpu, struct lm_state *scratch)
 	/* The VMCB knows one kind of shadow, and RFLAGS has a bit that is always 1. */
 	scratch->shadow = scratch->shadow ? LM_SHADOW_STI : LM_SHADOW_NONE;
 	scratch->rflags |= X86_EFLAGS_FIXED;
-	wrong = svm_differ(svm_state_fields, ARRAY_SIZE(svm_state_fields), scratch, &vcpu->st,
-			   valid);
+	wrong = lm_state_differ(scratch, &vcpu->st, valid);
 	vcpu->st = *scratch;
 	vcpu->valid = valid;
 	return wrong;
@@ -137,19 +101,6 @@ static void svm_check_entry(struct lm_vcpu *vcpu)
 		  c->n_cr3 != __sme_set(virt_to_phys(vcpu->vm->mem.root)),
 		  "lamina: vCPU %d: TSC offset or nested CR3 is not what the VMCB has\n", vcpu->id);
 	d->cpu = raw_smp_processor_id();
-}
-
-/* Who reads state that was not fetched shall not find the old value, which is mostly right. */
-static void svm_poison(struct lm_vcpu *vcpu)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(svm_state_fields); i++) {
-		const struct svm_field *f = &svm_state_fields[i];
-
-		if (!(f->group & vcpu->valid))
-			memset((void *)&vcpu->st + f->off, 0xa5, f->size);
-	}
 }
 
 /* ---- assists ---- */
@@ -237,9 +188,9 @@ void lm_svm_debug_setup(void)
 		lm_caps.decode_assists = true;
 		lm_caps.flush_by_asid = !lm_svm_no_flushbyasid;
 	}
-	if (debug_state)
+	if (lm_debug_state)
 		lm_caps.clean_bits = true;
-	if (debug_assists || debug_state)
+	if (debug_assists || lm_debug_state)
 		static_branch_enable(&lm_svm_debug);
 }
 
@@ -251,7 +202,7 @@ void lm_svm_debug_setup(void)
  */
 int lm_svm_debug_init(struct lm_hw *hw)
 {
-	if (!debug_state)
+	if (!lm_debug_state)
 		return 0;
 	hw->debug = kzalloc(sizeof(*hw->debug), GFP_KERNEL_ACCOUNT);
 	return hw->debug ? 0 : -ENOMEM;
@@ -265,7 +216,7 @@ void lm_svm_debug_entry(struct lm_vcpu *vcpu)
 {
 	struct svm_control *c = &vcpu->hw->vmcb->c;
 
-	if (debug_state)
+	if (lm_debug_state)
 		svm_check_entry(vcpu);
 	if (!cpu_clean)
 		c->clean = 0;
@@ -283,8 +234,8 @@ void lm_svm_debug_exit(struct lm_vcpu *vcpu)
 
 	if (debug_assists)
 		svm_fill_assists(vcpu);
-	if (!debug_state)
+	if (!lm_debug_state)
 		return;
 	hw->debug->vmcb = *hw->vmcb;
-	svm_poison(vcpu);
+	lm_state_poison(&vcpu->st, ~vcpu->valid);
 }

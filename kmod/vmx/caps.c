@@ -19,6 +19,7 @@
 #include "../lamina.h"
 #include "../backend.h"
 #include "../ept/flush.h"
+#include "debug.h"
 #include "vmcs.h"
 
 #define CPUID_1_ECX_VMX		BIT(5)
@@ -325,6 +326,7 @@ int lm_vmx_setup(void)
 		lm_vmx_teardown();
 	else
 		vmx_setup_l1tf();
+	lm_vmx_debug_setup();
 	return r;
 }
 

@@ -13,6 +13,7 @@
 #include "../mitigate.h"
 #include "../monitor/trace.h"
 #include "../section.h"
+#include "debug.h"
 #include "vmcs.h"
 
 /* Exits that carry nothing but their kind, and the length of an instruction. */
@@ -294,8 +295,10 @@ static noinline void vmx_entry_work(struct lm_vcpu *vcpu)
  * Translations of the guest's own tables are tagged by VPID and EPT root, those of
  * the nested table by the root alone (29.4.1).  Without VPIDs every switch drops
  * the former.
+ *
+ * Return: what became of translations of the nested table, for the model TLB
  */
-static noinline void vmx_flush_slow(struct lm_vcpu *vcpu, enum lm_flush_how how)
+static noinline enum lm_flush_how vmx_flush_slow(struct lm_vcpu *vcpu, enum lm_flush_how how)
 {
 	struct lm_hw *hw = vcpu->hw;
 	bool all = how == LM_FLUSH_ALL;
@@ -306,24 +309,26 @@ static noinline void vmx_flush_slow(struct lm_vcpu *vcpu, enum lm_flush_how how)
 			vmx_write(VIRTUAL_PROCESSOR_ID, hw->vpid);
 	}
 	if (how == LM_FLUSH_NONE)
-		return;
+		return LM_FLUSH_NONE;
 	if (all && lm_vmx_caps.vpid)
 		vmx_invvpid(VMX_INV_ALL, 0);
 	if (how == LM_FLUSH_TAG && !vcpu->flush.nested) {
 		if (lm_vmx_caps.vpid && vmx_invvpid(VMX_INV_SINGLE, hw->vpid))
 			vmx_invvpid(VMX_INV_ALL, 0);
-		return;
+		return LM_FLUSH_NONE;
 	}
 	if (all || vmx_invept(VMX_INV_SINGLE, hw->eptp))
 		vmx_invept(VMX_INV_ALL, 0);
+	return all ? LM_FLUSH_ALL : LM_FLUSH_TAG;
 }
 
-static __always_inline void vmx_flush(struct lm_vcpu *vcpu)
+static __always_inline enum lm_flush_how vmx_flush(struct lm_vcpu *vcpu)
 {
 	enum lm_flush_how how = lm_flush_decide(vcpu, vcpu->hw->tags, true);
 
 	if (unlikely(how != LM_FLUSH_NONE || vcpu->hw->vpid != vcpu->flush.asid))
-		vmx_flush_slow(vcpu, how);
+		how = vmx_flush_slow(vcpu, how);
+	return how;
 }
 
 /* VMLAUNCH or VMRESUME did not even begin (31.4), or the state was refused (27.8). */
@@ -378,6 +383,7 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct lm_exit *e = &vcpu->exit;
+	enum lm_flush_how flushed;
 	u64 event = 0;
 	bool failed;
 	u32 reason;
@@ -392,11 +398,15 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	}
 	if (vcpu->exit_tsc | hw->timer)
 		vmx_timer(vcpu);
-	vmx_flush(vcpu);
+	flushed = vmx_flush(vcpu);
 	if (unlikely(vcpu->st.cr2 != native_read_cr2()))
 		native_write_cr2(vcpu->st.cr2);
 	if (unlikely(READ_ONCE(lm_vmx_check_entries)))
 		lm_vmx_check();
+	if (static_branch_unlikely(&lm_debug_tlb))
+		lm_tlb_enter(vcpu, hw->vpid, flushed);
+	if (static_branch_unlikely(&lm_vmx_debug))
+		lm_vmx_debug_entry(vcpu);
 	if (static_branch_unlikely(&lm_vmx_l1d) && hw->l1d_flush)
 		vmx_l1d_flush(hw);
 
@@ -417,6 +427,8 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 		vmx_entry_failed(vcpu, false, event);
 		return;
 	}
+	if (static_branch_unlikely(&lm_vmx_debug))
+		lm_vmx_debug_exit(vcpu);
 	reason = vmx_read(VM_EXIT_REASON);
 	e->code = reason;
 	plain = reason < ARRAY_SIZE(vmx_plain) ? vmx_plain[reason] : 0;

@@ -17,7 +17,7 @@
 #include "../lamina.h"
 #include "vmcs.h"
 
-static u64 vmx_tr_base(void)
+u64 lm_vmx_tr_base(void)
 {
 	struct desc_ptr gdt;
 	unsigned long tr;
@@ -36,7 +36,7 @@ void lm_vmx_host_cpu(struct lm_hw *hw)
 
 	native_store_gdt(&gdt);
 	store_idt(&idt);
-	vmx_write(HOST_TR_BASE, vmx_tr_base());
+	vmx_write(HOST_TR_BASE, lm_vmx_tr_base());
 	vmx_write(HOST_GDTR_BASE, gdt.address);
 	vmx_write(HOST_IDTR_BASE, idt.address);
 	rdmsrl(MSR_IA32_SYSENTER_ESP, val);

@@ -23,7 +23,7 @@
 #define DR6_HOST	0xffff0ff0ul
 
 /* AR bytes have AVL, L, D/B and G four bits further up (25.4.1, table 25-2). */
-static u32 vmx_ar(const struct lm_seg *s, enum lm_seg_index i)
+u32 lm_vmx_ar(const struct lm_seg *s, enum lm_seg_index i)
 {
 	u32 attr = s->attr, limit = s->limit;
 
@@ -44,7 +44,7 @@ static void vmx_put_seg(const struct lm_seg *s, enum lm_seg_index i)
 	vmx_write(GUEST_ES_SELECTOR + 2 * i, s->sel);
 	vmx_write(GUEST_ES_BASE + 2 * i, s->base);
 	vmx_write(GUEST_ES_LIMIT + 2 * i, s->limit);
-	vmx_write(GUEST_ES_AR_BYTES + 2 * i, vmx_ar(s, i));
+	vmx_write(GUEST_ES_AR_BYTES + 2 * i, lm_vmx_ar(s, i));
 }
 
 static void vmx_get_seg(struct lm_seg *s, enum lm_seg_index i)

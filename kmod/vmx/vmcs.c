@@ -13,6 +13,7 @@
 #include <asm/trapnr.h>
 
 #include "../lamina.h"
+#include "debug.h"
 #include "vmcs.h"
 
 /* MSRs that the VMCS or the section keeps per guest: no exit for these. */
@@ -85,6 +86,8 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 		if (!hw->pml)
 			goto free_lists;
 	}
+	if (lm_vmx_debug_init(hw))
+		goto free_pml;
 	memset(hw->msr_bitmap, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(vmx_direct_msrs); i++)
 		vmx_msr_direct(hw->msr_bitmap, vmx_direct_msrs[i], false, false);
@@ -98,6 +101,8 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 	vcpu->hw = hw;
 	return 0;
 
+free_pml:
+	free_page((unsigned long)hw->pml);
 free_lists:
 	free_page((unsigned long)hw->msr_lists);
 free_bitmap:
@@ -116,6 +121,7 @@ void lm_vmx_vcpu_free(struct lm_vcpu *vcpu)
 	if (!hw)
 		return;
 	lm_vmx_leave_cpu(vcpu);
+	kfree(hw->debug);
 	free_page((unsigned long)hw->pml);
 	free_page((unsigned long)hw->msr_lists);
 	free_page((unsigned long)hw->msr_bitmap);

@@ -14,7 +14,9 @@
 #include <asm/vmx.h>
 
 struct lm_tag_pool;
+struct lm_seg;
 struct lm_vcpu;
+struct vmx_debug;
 
 /* The region's header (25.2); the rest is the CPU's. */
 struct vmx_vmcs {
@@ -122,6 +124,7 @@ struct vmx_msr_lists {
  * @ds, @es, @fs, @gs, @ldt: the host's selectors, which an exit makes null
  * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
  * @dr6_loaded: DR6 is the guest's
+ * @debug: with debug_state
  * @l1d_flush: more than the shortest exits touched secrets since the last entry
  */
 struct lm_hw {
@@ -149,6 +152,7 @@ struct lm_hw {
 	u64 host_rsp, host_cr3, host_cr4, host_fs_base;
 	u64 host_debugctl, host_kernel_gs, host_star, host_lstar, host_sfmask;
 	u16 ds, es, fs, gs, ldt;
+	struct vmx_debug *debug;
 };
 
 /**
@@ -195,6 +199,7 @@ void lm_vmx_dump(struct lm_vcpu *vcpu);
 void lm_vmx_set_proc(struct lm_hw *hw, u32 proc);
 
 /* host.c */
+u64 lm_vmx_tr_base(void);
 void lm_vmx_host_cpu(struct lm_hw *hw);
 void lm_vmx_host_load(struct lm_hw *hw);
 void lm_vmx_host_unload(struct lm_hw *hw);
@@ -207,6 +212,7 @@ void lm_vmx_apic(struct lm_vcpu *vcpu);
 void lm_vmx_exit_apic_access(struct lm_vcpu *vcpu);
 
 /* state.c */
+u32 lm_vmx_ar(const struct lm_seg *s, enum lm_seg_index i);
 void lm_vmx_get(struct lm_vcpu *vcpu, u32 groups);
 void lm_vmx_put(struct lm_vcpu *vcpu);
 void lm_vmx_load(struct lm_vcpu *vcpu);

@@ -43,7 +43,7 @@ words="TO""DO|FIX""ME|XX""X|HA""CK"
 	# vmcb.* of one is vmcs.* of the other; docs/design-notes.md names those without a twin.
 	none 'svm/ and vmx/ are twins' "$(for file in kmod/svm/*.[chS] kmod/vmx/*.[chS]; do
 		echo "${file##*/}" | sed 's/^vmcb/vmcs/'
-	done | sort | uniq -u | grep -vxE 'apic\.c|check\.c|host\.c|debug\.[ch]')"
+	done | sort | uniq -u | grep -vxE 'apic\.c|check\.c|host\.c')"
 	none 'common code does not ask which backend it has' \
 		"$(grep -rnE 'lm_backend *[!=]= ' kmod --include=*.c --include=*.h)"
 	none 'scripts are executable' "$(for file in $scripts; do
