@@ -9,7 +9,8 @@
  * first mismatch ends it. The client's threads disturb the memory in the
  * meantime. At the end the client verifies every page from outside.
  *
- * Modes: plain pageout dontneed thp ksm mprotect mremap fork compact
+ * Modes: plain pageout dontneed thp ksm mprotect mremap fork compact, and those that only
+ * run if they are named: move (vCPUs from CPU to CPU), offline (CPU 1 goes and comes).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <getopt.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +46,7 @@ static bool no_xsave;
 static size_t size = 64ul << 20;
 static int seconds = 5;
 static uint8_t *low, *data;
+static pthread_t threads[2];
 
 /*
  * The guest, one copy a vCPU. RDI = first page, RSI = number of pages, RDX = its
@@ -353,17 +356,41 @@ static bool do_mremap(void)
 	return true;
 }
 
+static bool do_move(void)
+{
+	int cpu = random() % sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !pthread_setaffinity_np(threads[random() % 2], sizeof(set), &set);
+}
+
+static bool do_offline(void)
+{
+	static bool off;
+	int fd = open("/sys/devices/system/cpu/cpu1/online", O_WRONLY);
+	bool done = fd >= 0 && write(fd, off ? "1" : "0", 1) == 1;
+
+	off = !off;
+	if (fd >= 0)
+		close(fd);
+	usleep(20000);
+	return done;
+}
+
 static const struct mode {
 	const char *name;
 	bool (*fn)(void);
 	bool zero_ok;		/* the host throws content away on purpose */
 	bool efault_ok;		/* the mapping is away for moments */
+	bool named;		/* needs two CPUs: runs only if it is asked for */
 } modes[] = {
-	{ "plain", do_plain, false, false }, { "pageout", do_pageout, false, false },
-	{ "dontneed", do_dontneed, true, false }, { "thp", do_thp, false, true },
-	{ "ksm", do_ksm, false, false }, { "mprotect", do_mprotect, false, true },
-	{ "mremap", do_mremap, false, true }, { "fork", do_fork, false, false },
-	{ "compact", do_compact, false, false },
+	{ "plain", .fn = do_plain }, { "pageout", .fn = do_pageout }, { "dontneed", .fn = do_dontneed, .zero_ok = true },
+	{ "thp", .fn = do_thp, .efault_ok = true }, { "ksm", .fn = do_ksm },
+	{ "mprotect", .fn = do_mprotect, .efault_ok = true }, { "mremap", .fn = do_mremap, .efault_ok = true },
+	{ "fork", .fn = do_fork }, { "compact", .fn = do_compact },
+	{ "move", .fn = do_move, .named = true }, { "offline", .fn = do_offline, .named = true },
 };
 
 /* Every page from outside: the words of page p are of one round, or two at the place it stopped at. */
@@ -398,7 +425,6 @@ static int one_mode(const struct mode *m)
 	size_t pages = size >> 12, n;
 	struct cpu cpu[2] = { 0 };
 	uint64_t *pt;
-	pthread_t t[2];
 	time_t end;
 	long bad;
 	int sys, vm, i;
@@ -437,7 +463,7 @@ static int one_mode(const struct mode *m)
 		vcpu(sys, vm, &cpu[i], i, i * (pages / 2), pages / 2);
 		if (ioctl(cpu[i].fd, KVM_SET_MP_STATE, &mp))
 			die("SET_MP_STATE");
-		pthread_create(&t[i], NULL, run, &cpu[i]);
+		pthread_create(&threads[i], NULL, run, &cpu[i]);
 	}
 	end = time(NULL) + seconds;
 	for (n = 0; time(NULL) < end || RESULT(0)->rounds < 3 || RESULT(1)->rounds < 3; n++) {
@@ -451,19 +477,19 @@ static int one_mode(const struct mode *m)
 		for (i = 0; i < 2; i++)
 			if (m->efault_ok && cpu[i].end == -EFAULT) {
 				/* met a moment in which the mapping was away: go on */
-				pthread_join(t[i], NULL);
+				pthread_join(threads[i], NULL);
 				cpu[i].end = 0;
-				pthread_create(&t[i], NULL, run, &cpu[i]);
+				pthread_create(&threads[i], NULL, run, &cpu[i]);
 			}
 	}
 	RESULT(0)->stop = RESULT(1)->stop = 1;
 	for (i = 0; i < 2; i++) {
 		for (;;) {
-			pthread_join(t[i], NULL);
+			pthread_join(threads[i], NULL);
 			if (!m->efault_ok || cpu[i].end != -EFAULT)
 				break;
 			cpu[i].end = 0;
-			pthread_create(&t[i], NULL, run, &cpu[i]);
+			pthread_create(&threads[i], NULL, run, &cpu[i]);
 		}
 		if (cpu[i].end != 0xf4) {
 			show_vcpu(&cpu[i]);
@@ -510,7 +536,7 @@ int main(int argc, char **argv)
 
 		for (i = optind; i < argc && strcmp(argv[i], modes[k].name); i++)
 			;
-		if (optind < argc && i == argc)
+		if (i == argc && (optind < argc || modes[k].named))
 			continue;
 		fflush(stdout);
 		pid = fork();
