@@ -4,13 +4,13 @@
 # crash kernel. The new kernel finds virtualisation off, loads the module and runs a
 # guest. This script runs three times, once in each kernel.
 # host: --smp 2 --mem 1536M --guest-kernel --append crashkernel=400M
-# add: tests/linux.sh
-# add: tests/linux/build/lmwork
+# add: tests/api/build/lmmem
 # add: tests/linux/build/lmkexec
+# on: amd
+# long: intel
 # timeout: 300
 
 . tests/lib.sh
-. tests/linux.sh
 
 lmkexec=tests/linux/build/lmkexec
 stage=1
@@ -33,33 +33,41 @@ next() {
 	rm /tmp/next
 }
 
-kernel=/guest/vmlinuz
-worker 32
+# guest_runs TICKS: guests have had so much time
+guest_runs() {
+	awk -v ticks="$1" '$1 == "cpu" { exit $10 < ticks }' /proc/stat
+}
+
+set -- --size 8
+! lets_xsetbv_through || set -- "$@" --no-xsave
+
 if [ "$stage" -gt 1 ]; then
 	rmmod lamina
-	is "stage $stage: SVM was left off" "$(msr 0xc0000080 | sed 's/.*\(....\)$/\1/')" 0d01
-	is "stage $stage: no host save area is set" "$(msr 0xc0010117)" 0000000000000000
-	insmod /lib/lamina.ko
+	# Nobody can ask a CPU whether it is in VMX operation; but a kernel that is left so dies
+	# as it clears CR4, and VMXON would fail.
+	if [ "$LAMINA_HOST" = amd ]; then
+		is "stage $stage: SVM was left off" "$(msr 0xc0000080 | sed 's/.*\(....\)$/\1/')" 0d01
+		is "stage $stage: no host save area is set" "$(msr 0xc0010117)" 0000000000000000
+	fi
+	passes "stage $stage: the module loads" insmod /lib/lamina.ko
 	[ "$stage" = 3 ] || next crash 'nr_cpus=1 irqpoll'
 else
 	next load ''
 fi
 
-start busy --mem 160M --cpus 2
-if ! running busy '^work: begun' || ! works busy "stage $stage: a guest works"; then
-	drop busy
+if [ "$stage" = 3 ]; then
+	tests/api/build/lmmem "$@" --seconds 2 plain
+	exit
+fi
+tests/api/build/lmmem "$@" --seconds 10000 plain >/tmp/guest &
+if ! wait_for 60 guest_runs 50; then
+	not_ok "stage $stage: a guest runs"
+	diag "$(cat /tmp/guest)"
 	exit 1
 fi
+ok "stage $stage: a guest runs"
 case $stage in
-1)
-	$lmkexec exec
-	;;
-2)
-	echo c >/proc/sysrq-trigger
-	;;
-3)
-	retire busy "stage $stage: the guest"
-	exit 0
-	;;
+1) $lmkexec exec ;;
+2) echo c >/proc/sysrq-trigger ;;
 esac
 not_ok "stage $stage: goes on in the next kernel"
