@@ -410,6 +410,10 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	if (static_branch_unlikely(&lm_vmx_l1d) && hw->l1d_flush)
 		vmx_l1d_flush(hw);
 
+	/* A record may come late (SDM vol. 3, 20): not in the guest's memory. The exit's list undoes this. */
+	if (unlikely(hw->pebs))
+		wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+
 	lm_mitigate_mmio();
 
 	lm_guest_enter(vcpu);

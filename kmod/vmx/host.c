@@ -64,6 +64,7 @@ static void vmx_host_perf(struct lm_hw *hw)
 	unsigned int lists = 0;
 	int i, nr = 0;
 
+	hw->pebs = false;
 	m = perf_guest_get_msrs(&nr, NULL);
 	for (i = 0; m && i < nr; i++) {
 		if (m[i].msr == MSR_CORE_PERF_GLOBAL_CTRL && lm_vmx_caps.perf_ctrl) {
@@ -76,6 +77,7 @@ static void vmx_host_perf(struct lm_hw *hw)
 				vmx_write(GUEST_IA32_PERF_GLOBAL_CTRL, m[i].guest);
 			}
 		} else if (m[i].host != m[i].guest && lists < VMX_PERF_MSRS) {
+			hw->pebs |= m[i].msr == MSR_IA32_PEBS_ENABLE;
 			vmx_msr_list(&hw->msr_lists->guest[lists], m[i].msr, m[i].guest);
 			vmx_msr_list(&hw->msr_lists->host[lists], m[i].msr, m[i].host);
 			lists++;

@@ -117,6 +117,7 @@ struct vmx_msr_lists {
  * @timer: what the preemption timer was set for last, 0: never
  * @msr_lists: MSRs of the host's counters, NULL on a host without; @nr_msrs are loaded
  * @perf_host, @perf_guest: what the PERF_GLOBAL_CTRL fields hold
+ * @pebs: the host uses PEBS, which must have ended before an entry
  * @host_rsp, @host_cr3, @host_cr4, @host_fs_base: what HOST_* hold
  * @host_debugctl: the host's, which an exit clears
  * @host_kernel_gs: the host's MSR while the guest's is in the CPU
@@ -133,7 +134,7 @@ struct lm_hw {
 	int cpu;
 	struct list_head node;
 	bool launched, fresh, loaded;
-	bool syscall_loaded, dr6_loaded, l1d_flush;
+	bool syscall_loaded, dr6_loaded, l1d_flush, pebs;
 	u32 todo;
 	u32 pin, proc, proc2, entry, exceptions;
 	u32 vpid;

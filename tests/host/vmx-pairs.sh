@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Intel hosts without features that the module can do without: parameters turn them
 # off, in rows that show each pair of them both off, one off, and none off. In each
-# row run the tiny guests that touch on them, with every entry checked.
+# row run the tiny guests that touch on them, with every entry checked. (The log of
+# dirty pages is in the CPU of intel-pml alone.)
 # host: --smp 2 --mem 1G
 # add: tests/guest/build/lmtest
 # on: intel
@@ -36,9 +37,9 @@ row() {
 	tests/guest/build/lmtest $guests | sed "s/^\(ok\|skip\|not ok\) \([^ ]*\)/&:$params:$params/"
 }
 
-row vmx_no_vpid vmx_no_apicv vmx_no_ept_ad vmx_no_ple vmx_no_preemption_timer no_large_pages
+row vmx_no_vpid vmx_no_apicv vmx_no_ept_ad vmx_no_ple vmx_no_preemption_timer no_large_pages vmx_no_pml
 row vmx_no_vpid vmx_no_preemption_timer no_large_pages
-row vmx_no_vpid vmx_no_apicv
+row vmx_no_vpid vmx_no_apicv vmx_no_pml
 row vmx_no_apicv vmx_no_ept_ad no_large_pages
 row vmx_no_ept_ad vmx_no_ple
-row vmx_no_ple vmx_no_preemption_timer
+row vmx_no_ple vmx_no_preemption_timer vmx_no_pml
