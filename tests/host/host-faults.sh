@@ -6,6 +6,7 @@
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
 # add: tests/linux/build/lmwork
+# on: amd intel
 # timeout: 300
 
 . tests/lib.sh
@@ -37,8 +38,12 @@ on_cpu() {
 }
 
 # The CPU takes the guest's virtualisation with it, and both vCPUs must move. (CPU 0
-# stays: Linux knows it to go on Intel's CPUs alone.)
-for round in 1 2 3; do
+# stays: Linux knows it to go on Intel's CPUs alone. On the emulated Intel host with two
+# CPUs no Linux guest boots: two-cpus.sh.)
+rounds='1 2 3'
+! brief || rounds=1
+[ "$(nproc)" -gt 1 ] && hotplugs=$rounds || hotplugs=''
+for round in $hotplugs; do
 	taskset -ap 2 "$busy_pid" >/dev/null
 	works busy "on CPU 1 alone ($round)"
 	passes "it is on CPU 1 ($round)" on_cpu 1
@@ -70,7 +75,7 @@ works busy 'after SIGSTOP and SIGCONT'
 group=/sys/fs/cgroup/guest
 mkdir $group
 echo "$busy_pid" >$group/cgroup.procs
-for round in 1 2 3; do
+for round in $rounds; do
 	echo 1 >$group/cgroup.freeze
 	passes "frozen ($round)" wait_for 60 grep -qx 'frozen 1' $group/cgroup.events
 	echo 0 >$group/cgroup.freeze

@@ -5,7 +5,7 @@
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
 # add: tests/linux/build/lmwork
-# on: amd debug
+# on: amd debug intel
 # panic: sysrq triggered crash
 
 . tests/lib.sh
