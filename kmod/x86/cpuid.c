@@ -11,6 +11,7 @@
 #include <asm/kvm_para.h>
 #include <asm/msr-index.h>
 #include <asm/processor.h>
+#include <asm/tsc.h>
 
 #include "../lamina.h"
 
@@ -268,7 +269,8 @@ void lm_cpuid_filter(struct kvm_cpuid_entry2 *e)
 		break;
 	case 0x80000007:
 		lm_zero_regs(e);
-		e->edx = host.edx & BIT(8);	/* invariant TSC */
+		/* Invariant TSC: not promised where the host has found it to be otherwise. */
+		e->edx = check_tsc_unstable() ? 0 : host.edx & BIT(8);
 		break;
 	case 0x80000008:
 		lm_filter_addr_sizes(e);
