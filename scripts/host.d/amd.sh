@@ -7,6 +7,8 @@ qemu=$("$top/scripts/get-emulator" qemu) || exit 105
 accel=${icount:+"tcg -icount shift=0,sleep=off"}
 # Ctrl-] is QEMU's escape, since the tool in the machine uses Ctrl-A itself.
 mkfifo "$adds/monitor.in" "$adds/monitor.out"
+# The image stays as it is.
+[ -z "$drive" ] || words="$words -drive if=virtio,format=raw,snapshot=on,file=$drive"
 set -- $qemu -machine q35 -accel ${accel:-tcg,thread=multi} \
 	-cpu "${model:-EPYC,+vgif}" -smp "${smp:-${icount:-2}}" -m "$mem" \
 	-nodefaults -display none -no-reboot -echr 0x1d \
