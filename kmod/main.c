@@ -24,6 +24,7 @@
 #include <asm/tsc.h>
 
 #include "lamina.h"
+#include "virtio/virtio.h"
 #include "backend.h"
 #include "compat.h"
 #include "mitigate.h"
@@ -457,11 +458,14 @@ static int __init lm_init(void)
 	r = lm_irq_setup();
 	if (r)
 		goto teardown;
+	r = lm_blk_setup();
+	if (r)
+		goto irq;
 	if (count_guest)
 		static_branch_enable(&lm_count_guest);
 	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "lamina:online", lm_cpu_online, lm_cpu_offline);
 	if (r < 0)
-		goto irq;
+		goto blk;
 	lm_hp_state = r;
 	lm_stats_init();
 	register_syscore_ops(&lm_syscore_ops);
@@ -495,6 +499,8 @@ syscore:
 	unregister_syscore_ops(&lm_syscore_ops);
 	lm_stats_exit();
 	cpuhp_remove_state(lm_hp_state);
+blk:
+	lm_blk_teardown();
 irq:
 	lm_irq_teardown();
 teardown:
@@ -507,6 +513,7 @@ static void __exit lm_exit_module(void)
 	if (dev_kvm)
 		misc_deregister(&lm_dev_as_kvm);
 	misc_deregister(&lm_dev);
+	lm_blk_teardown();	/* the last of them hold VMs */
 	lm_netlink_exit();
 	unregister_die_notifier(&lm_section_die_nb);
 	unregister_module_notifier(&lm_module_nb);

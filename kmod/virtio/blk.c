@@ -16,6 +16,7 @@
 #include <linux/virtio_config.h>
 
 #include "blk.h"
+#include "virtio.h"
 
 /* How many requests of one device workers carry out at a time. */
 #define LM_BLK_WORKERS	32
@@ -32,6 +33,7 @@
 	 BIT_ULL(VIRTIO_BLK_F_GEOMETRY))
 
 static atomic_t lm_blk_ids = ATOMIC_INIT(0);
+static struct workqueue_struct *lm_blk_ends;
 
 #define for_each_queue(q, blk) \
 	for ((q) = (blk)->queue; (q) < (blk)->queue + LAMINA_BLK_QUEUES; (q)++)
@@ -66,16 +68,24 @@ void lm_blk_break(struct lm_blk *blk, const char *why)
 
 /* ---- start and stop ---- */
 
-static void lm_blk_set_running(struct lm_blk *blk, bool running)
+/*
+ * A worker may stand in a fault of the owner's memory or in its file for as long as
+ * another thread of the owner likes, which serves a userfaultfd or a file system.  So
+ * who waits for workers can be killed: what they wait for ends with the owner.
+ */
+static int lm_blk_set_running(struct lm_blk *blk, bool running)
 {
 	struct lm_blk_queue *q;
 
 	/* Nobody is between the look at it and what follows. */
-	for_each_queue(q, blk)
-		mutex_lock_nest_lock(&q->take, &blk->lock);
-	blk->running = running;
-	for_each_queue(q, blk)
+	for_each_queue(q, blk) {
+		if (mutex_lock_killable(&q->take))
+			return -EINTR;
+		q->running = running;
 		mutex_unlock(&q->take);
+	}
+	blk->running = running;
+	return 0;
 }
 
 static bool lm_blk_idle(struct lm_blk *blk)
@@ -88,34 +98,42 @@ static bool lm_blk_idle(struct lm_blk *blk)
 	return true;
 }
 
-/* Waits for what is in flight; afterwards nothing is pinned. */
-static void lm_blk_stop(struct lm_blk *blk)
+/* Waits for what is in flight; afterwards nothing is pinned.  -EINTR: killed. */
+static int lm_blk_stop(struct lm_blk *blk)
 {
 	struct lm_blk_queue *q;
 
-	if (blk->running)
-		lm_blk_set_running(blk, false);
-	wait_event(blk->idle, lm_blk_idle(blk));
-	for_each_queue(q, blk) {
-		cancel_delayed_work_sync(&q->work);
+	if (!blk->busy)
+		return 0;
+	if (lm_blk_set_running(blk, false) || wait_event_killable(blk->idle, lm_blk_idle(blk)))
+		return -EINTR;
+	for_each_queue(q, blk)
 		lm_ring_unpin(&q->ring);
-	}
+	blk->busy = false;
+	return 0;
 }
 
 static int lm_blk_start(struct lm_blk *blk)
 {
 	struct lm_blk_queue *q;
+	int err;
 
 	if (!blk->file)
 		return -ENXIO;
 	if (blk->running)
 		return 0;
+	err = lm_blk_stop(blk);
+	if (err)
+		return err;
 	for_each_queue(q, blk) {
 		q->ring.event_idx = blk->features & BIT_ULL(VIRTIO_RING_F_EVENT_IDX);
 		q->ring.indirect = blk->features & BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC);
 		q->ring.seen_avail = q->ring.last_avail;
 	}
-	lm_blk_set_running(blk, true);
+	blk->busy = true;
+	err = lm_blk_set_running(blk, true);
+	if (err)
+		return err;
 	/* The driver may have rung before. */
 	for_each_queue(q, blk)
 		if (q->ring.num)
@@ -130,15 +148,18 @@ static void lm_blk_queue_clear(struct lm_blk_queue *q)
 	q->ring.num = 0;
 }
 
-static void lm_blk_reset(struct lm_blk *blk)
+static int lm_blk_reset(struct lm_blk *blk)
 {
 	struct lm_blk_queue *q;
+	int err = lm_blk_stop(blk);
 
-	lm_blk_stop(blk);
+	if (err)
+		return err;
 	for_each_queue(q, blk)
 		lm_blk_queue_clear(q);
 	blk->features = 0;
 	WRITE_ONCE(blk->broken, false);
+	return 0;
 }
 
 /* ---- attributes ---- */
@@ -340,13 +361,11 @@ static int lm_blk_set_state(struct lm_blk *blk, u32 state)
 {
 	switch (state) {
 	case LAMINA_BLK_STATE_STOPPED:
-		lm_blk_stop(blk);
-		return 0;
+		return lm_blk_stop(blk);
 	case LAMINA_BLK_STATE_RUNNING:
 		return lm_blk_start(blk);
 	case LAMINA_BLK_STATE_RESET:
-		lm_blk_reset(blk);
-		return 0;
+		return lm_blk_reset(blk);
 	default:
 		return -EINVAL;
 	}
@@ -482,7 +501,7 @@ static long lm_blk_attr(struct lm_blk *blk, unsigned int ioctl, const struct kvm
 		return -EINTR;
 	if (ioctl == KVM_GET_DEVICE_ATTR)
 		err = lm_blk_get(blk, i, &arg);
-	else if (blk->running && !lm_blk_attrs[i].live)
+	else if (blk->busy && !lm_blk_attrs[i].live)
 		err = -EBUSY;
 	else
 		err = lm_blk_set(blk, i, &arg);
@@ -532,6 +551,13 @@ static int lm_blk_stats_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(lm_blk_stats);
 
+static void lm_blk_put(struct lm_blk *blk)
+{
+	if (refcount_dec_and_test(&blk->users))
+		kvfree(blk);
+}
+
+/* All of it but the memory.  In a worker, which nobody kills, or before it ever ran. */
 static void lm_blk_destroy(struct lm_blk *blk)
 {
 	struct lm_blk_queue *q;
@@ -543,6 +569,8 @@ static void lm_blk_destroy(struct lm_blk *blk)
 		lm_blk_unhang(q);
 	lm_blk_reset(blk);
 	mutex_unlock(&blk->lock);
+	for_each_queue(q, blk)
+		cancel_delayed_work_sync(&q->work);
 	/* The last request may have its hand on blk->idle still. */
 	synchronize_rcu();
 	destroy_workqueue(blk->wq);
@@ -556,12 +584,28 @@ static void lm_blk_destroy(struct lm_blk *blk)
 	put_cred(blk->cred);
 	atomic_dec(&blk->vm->nr_blks);
 	lm_vm_put(blk->vm);
-	kvfree(blk);
+	complete(&blk->ended);
+	lm_blk_put(blk);
 }
 
+static void lm_blk_end_work(struct work_struct *work)
+{
+	lm_blk_destroy(container_of(work, struct lm_blk, end));
+}
+
+/*
+ * Closing waits for the end, but must not where it keeps others from being closed that
+ * a worker waits for: at a process's end, and for a kernel thread that closes for all.
+ */
 static int lm_blk_release(struct inode *inode, struct file *file)
 {
-	lm_blk_destroy(file->private_data);
+	struct lm_blk *blk = file->private_data;
+
+	WRITE_ONCE(blk->dying, true);
+	queue_work(lm_blk_ends, &blk->end);
+	if (!(current->flags & (PF_EXITING | PF_KTHREAD)))
+		wait_for_completion_killable(&blk->ended);
+	lm_blk_put(blk);
 	return 0;
 }
 
@@ -605,6 +649,9 @@ static struct lm_blk *lm_blk_alloc(struct lm_vm *vm)
 	mutex_init(&blk->lock);
 	spin_lock_init(&blk->event_lock);
 	init_waitqueue_head(&blk->idle);
+	INIT_WORK(&blk->end, lm_blk_end_work);
+	init_completion(&blk->ended);
+	refcount_set(&blk->users, 2);
 	for_each_queue(q, blk)
 		lm_blk_queue_init(blk, q);
 	return blk;
@@ -632,7 +679,28 @@ struct file *lm_blk_create(struct lm_vm *vm)
 	snprintf(name, sizeof(name), "blk%u", blk->id);
 	blk->debugfs = debugfs_create_file(name, 0400, vm->debugfs, blk, &lm_blk_stats_fops);
 	file = anon_inode_getfile("lamina-blk", &lm_blk_fops, blk, O_RDWR);
-	if (IS_ERR(file))
+	if (IS_ERR(file)) {
 		lm_blk_destroy(blk);
+		lm_blk_put(blk);
+	}
 	return file;
+}
+
+/**
+ * lm_blk_setup - when the module is loaded
+ *
+ * Return: 0 or -ENOMEM
+ */
+int lm_blk_setup(void)
+{
+	lm_blk_ends = alloc_workqueue("lamina-blk-ends", WQ_UNBOUND, WQ_UNBOUND_MAX_ACTIVE);
+	return lm_blk_ends ? 0 : -ENOMEM;
+}
+
+/**
+ * lm_blk_teardown - when the module goes: no device is open, but some may be ending
+ */
+void lm_blk_teardown(void)
+{
+	destroy_workqueue(lm_blk_ends);
 }

@@ -8,8 +8,10 @@
 #ifndef LM_BLK_H
 #define LM_BLK_H
 
+#include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/kvm.h>
+#include <linux/refcount.h>
 #include <linux/uio.h>
 #include <linux/virtio_blk.h>
 #include <linux/workqueue.h>
@@ -24,6 +26,7 @@ struct lm_blk_queue {
 	struct lm_blk *blk;
 	struct lm_bell bell;
 	struct mutex take;
+	bool running;			/* take */
 	struct lm_ring ring;		/* num 0: not used */
 	struct lm_chain chain;		/* (take) scratch */
 	struct delayed_work work;	/* what a vCPU's thread has left over */
@@ -43,7 +46,8 @@ struct lm_blk {
 	const struct cred *cred;	/* who made the device; workers act for them */
 	u64 capacity;			/* sectors */
 	bool rdonly;
-	bool running;			/* lock, and each queue's take */
+	bool running;			/* lock; all queues do */
+	bool busy;			/* lock; it runs, or was stopped by who did not wait */
 	bool broken;			/* needs a reset; set once by anybody */
 	bool dying;			/* closed: what has not begun is not done any more */
 	unsigned long warned;		/* bits: said once in the log */
@@ -56,6 +60,9 @@ struct lm_blk {
 	atomic_t pages;			/* of guest memory that requests hold */
 	unsigned long starved;		/* queues with a request that waits for some of them */
 	struct dentry *debugfs;
+	struct work_struct end;
+	struct completion ended;
+	refcount_t users;		/* of this memory, at the end: who closes it, and @end */
 	struct lm_blk_queue queue[LAMINA_BLK_QUEUES];
 };
 

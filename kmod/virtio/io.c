@@ -754,7 +754,7 @@ void lm_blk_take(struct lm_blk_queue *q, bool worker)
 		lm_blk_look_later(q, 0);
 		return;
 	}
-	if (!blk->running || READ_ONCE(blk->broken) || !q->ring.num)
+	if (!q->running || READ_ONCE(blk->broken) || !q->ring.num)
 		goto out;
 	r = lm_ring_get(&q->ring);
 	if (r == -ENOMEM) {	/* the host's fault, not the driver's */

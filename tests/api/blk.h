@@ -86,6 +86,7 @@ void blk_fuzz(void);
 void blk_stop(void);
 void blk_closed(void);
 void blk_killed(void);
+void blk_own_fault(void);
 void blk_forked(void);
 
 /* blk_limits.c */

@@ -2,6 +2,8 @@
 /* The disk in the module: hostile rings, noise, and ends with requests in flight. */
 #define _GNU_SOURCE
 #include "blk.h"
+#include <linux/userfaultfd.h>
+#include <sys/syscall.h>
 
 /* ---- hostile drivers ---- */
 
@@ -312,6 +314,69 @@ void blk_killed(void)
 		}
 		IS(waitpid(pid, &status, 0), pid);
 		IS(status, SIGKILL);
+	}
+}
+
+/* A child whose worker stands in a fault that only the child itself could end. */
+static int stand_in_fault(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register r = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct pollfd p = { .events = POLLIN };
+
+	setup(make_image(), FEATURES, 0);
+	OK(set_state(LAMINA_BLK_STATE_RESET));
+	/* a descriptor that is closed after the disk's */
+	p.fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (p.fd < 0)
+		return -1;
+	OK(ioctl(p.fd, UFFDIO_API, &api));
+	clear_rings();
+	r.range.start = (uintptr_t)e.ram + AVAIL;
+	r.range.len = 4096;
+	OK(madvise(e.ram + AVAIL, 4096, MADV_DONTNEED));
+	OK(ioctl(p.fd, UFFDIO_REGISTER, &r));
+	OK(queue(0));
+	OK(set_state(LAMINA_BLK_STATE_RUNNING));
+	IS(poll(&p, 1, 20000), 1);
+	return 0;
+}
+
+/*
+ * An owner can be killed while a worker of its disk waits for a userfaultfd of the owner's own: in the
+ * middle of nothing, of a stop, and of closing the disk.
+ */
+void blk_own_fault(void)
+{
+	int i, status, p[2];
+	pid_t pid;
+	char c;
+
+	for (i = 0; i < 3; i++) {
+		OK(pipe(p));
+		pid = fork();
+		if (!pid) {
+			alarm(0);
+			if (stand_in_fault())
+				_exit(77);
+			IS(write(p[1], "", 1), 1);
+			if (i == 1)
+				set_state(LAMINA_BLK_STATE_STOPPED);
+			else if (i == 2)
+				close(d.fd);
+			else
+				pause();
+			_exit(78);	/* it should not have come back */
+		}
+		close(p[1]);
+		if (read(p[0], &c, 1) == 1)
+			usleep(200000);	/* it may sleep by then */
+		kill(pid, SIGKILL);
+		IS(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+			skip("no userfaultfd");
+		IS(status, SIGKILL);
+		close(p[0]);
 	}
 }
 

@@ -47,6 +47,11 @@ rounds=500
 tests/api/build/lmapi "$@" --blk --fuzz $rounds || :
 
 umount /mnt 2>/dev/null
+# What a process leaves ends after it.
+ended() {
+	[ -z "$(find /sys/kernel/debug/lamina -name 'blk*')" ] && [ "$(pinned)" = 0 ]
+}
+wait_for 60 ended
 is 'nothing stays pinned' "$(pinned)" 0
 is 'no device is left' "$(find /sys/kernel/debug/lamina -name 'blk*')" ''
 dmesg | grep -E 'lamina: disk' | head -n 5 | sed 's/^/# /'

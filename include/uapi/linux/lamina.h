@@ -180,6 +180,7 @@ enum lamina_event {
  * They are made by KVM_CREATE_DEVICE with a type of this file and set up through
  * KVM_SET_DEVICE_ATTR on the descriptor that it returns.  Closing that descriptor ends
  * the device: what is in flight is waited for, doorbells and interrupts are taken away.
+ * At the end of a process that may be done a bit later.
  * KVM_HAS_DEVICE_ATTR says which attributes there are.
  */
 
