@@ -504,6 +504,7 @@ blk:
 irq:
 	lm_irq_teardown();
 teardown:
+	lm_x86_teardown();
 	lm_backend->teardown();
 	return r;
 }
@@ -523,6 +524,7 @@ static void __exit lm_exit_module(void)
 	cpuhp_remove_state(lm_hp_state);
 	lm_irq_teardown();
 	rcu_barrier();		/* tables and slot arrays freed by call_rcu */
+	lm_x86_teardown();
 	lm_backend->teardown();
 }
 

@@ -14,7 +14,7 @@
 #include "mitigate.h"
 
 static DEFINE_STATIC_KEY_FALSE(lm_ibpb);
-static DEFINE_PER_CPU(u64, lm_last_vm);
+DEFINE_PER_CPU(u64, lm_last_vm);
 
 /* As the kernel chose: it sets USE_IBPB where IBPB exists and mitigations are on. */
 void lm_mitigate_setup(void)
@@ -23,29 +23,10 @@ void lm_mitigate_setup(void)
 		static_branch_enable(&lm_ibpb);
 }
 
-/**
- * lm_mitigate_enter - another VM's branch predictions must not steer this one
- * @vcpu: the vCPU whose section begins; interrupts off
- */
-void lm_mitigate_enter(struct lm_vcpu *vcpu)
+/* Another VM than the last comes onto this CPU. */
+void lm_mitigate_switch(struct lm_vcpu *vcpu)
 {
-	if (this_cpu_read(lm_last_vm) == vcpu->vm->id)
-		return;
 	this_cpu_write(lm_last_vm, vcpu->vm->id);
 	if (static_branch_unlikely(&lm_ibpb))
 		wrmsrl(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
-}
-
-/**
- * lm_mitigate_leave - the guest's predictions must not steer its VMM either
- * @vcpu: the vCPU whose section ends; interrupts off
- *
- * VMSCAPE: the kernel does the IBPB itself when this thread goes to user space.
- */
-void lm_mitigate_leave(struct lm_vcpu *vcpu)
-{
-#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
-	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
-		this_cpu_write(x86_ibpb_exit_to_user, true);
-#endif
 }

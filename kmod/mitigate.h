@@ -4,11 +4,36 @@
 
 #include <asm/nospec-branch.h>
 
-struct lm_vcpu;
+#include "lamina.h"
+
+DECLARE_PER_CPU(u64, lm_last_vm);	/* id of the VM whose section was the last here */
 
 void lm_mitigate_setup(void);
-void lm_mitigate_enter(struct lm_vcpu *vcpu);
-void lm_mitigate_leave(struct lm_vcpu *vcpu);
+void lm_mitigate_switch(struct lm_vcpu *vcpu);
+
+/**
+ * lm_mitigate_enter - another VM's branch predictions must not steer this one
+ * @vcpu: the vCPU whose section begins; interrupts off
+ */
+static __always_inline void lm_mitigate_enter(struct lm_vcpu *vcpu)
+{
+	if (unlikely(this_cpu_read(lm_last_vm) != vcpu->vm->id))
+		lm_mitigate_switch(vcpu);
+}
+
+/**
+ * lm_mitigate_leave - the guest's predictions must not steer its VMM either
+ *
+ * VMSCAPE: the kernel does the IBPB itself when this thread goes to user space.
+ * Interrupts off.
+ */
+static __always_inline void lm_mitigate_leave(void)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
 
 /*
  * CPUs that MDS does not concern but MMIO stale data does: a guest may have device

@@ -155,6 +155,7 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 		local_irq_enable();
 		return -EIO;
 	}
+	preempt_disable();	/* in the window, too */
 	this_cpu_write(lm_current, vcpu);
 	lm_fpu_enter(vcpu);
 	cpu = smp_processor_id();
@@ -174,19 +175,20 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 	return 0;
 }
 
-static void lm_section_unload(struct lm_vcpu *vcpu)
+static __always_inline void lm_section_unload(struct lm_vcpu *vcpu)
 {
 	vtime_account_guest_exit();
 	lm_backend_unload(vcpu);
 	/* All reads and writes of guest memory come before others may see us gone. */
 	smp_store_release(&vcpu->cpu, -1);
-	lm_mitigate_leave(vcpu);
+	lm_mitigate_leave();
 	if (unlikely(check_tsc_unstable()))
 		lm_tsc_note(vcpu);
 	lm_tsc_aux_leave(vcpu);
 	lm_dr_leave(vcpu);
 	lm_fpu_leave(vcpu);
 	this_cpu_write(lm_current, NULL);
+	preempt_enable();
 }
 
 /**
@@ -228,7 +230,10 @@ void lm_section_window(struct lm_vcpu *vcpu)
 	vcpu->nr_events = 0;
 	/* The host may change its breakpoints meanwhile, and they watch what runs then. */
 	lm_dr_leave(vcpu);
+	/* Nor need the host's softirqs do without the FPU. */
+	lm_fpu_leave(vcpu);
 	lm_backend_window(vcpu);
+	lm_fpu_enter(vcpu);
 	lm_dr_enter(vcpu);
 	/* Between two exits no RCU reader of ours is left: a quiescent state. */
 	if (!context_tracking_enabled_this_cpu())

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The guest's FPU, SSE and extended state, kept in an XSAVE area of our own.
- * The kernel lends the registers between kernel_fpu_begin() and its end.
+ * User space's, which are in the registers when a section begins, wait in one of
+ * this CPU meanwhile, and are back before anything else of the host runs: not only
+ * at the section's end, but also when it takes interrupts, whose softirqs may use
+ * the FPU.  Of that the kernel need not know, which is cheaper than
+ * kernel_fpu_begin(), after which the return to user space loads all registers
+ * again from the task.  What guests may not have stays in the CPU.
  *
  * PKRU is left out of the area: the host's value must be in the CPU whenever a
  * handler touches user memory, so it is switched around the guest alone.
  */
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -38,9 +44,10 @@ static struct {
 static u64 lm_host_xcr0;		/* what the host runs with */
 static u64 lm_xcr0_offered;		/* what guests may have */
 static u64 lm_host_xss;
-static u64 lm_xf_saved;			/* components that the area holds */
+static u32 lm_xf_saved;			/* components that the area holds */
 static u32 lm_fpu_bytes;
 static u32 lm_mxcsr_mask;
+static void __percpu *lm_host_fpu;	/* user space's registers while the guest's are loaded */
 
 u64 lm_fpu_host_xcr0(void)
 {
@@ -100,7 +107,7 @@ int lm_fpu_setup(void)
 	lm_fpu_bytes = sizeof(struct fxregs_state);
 	if (!boot_cpu_has(X86_FEATURE_XSAVE)) {
 		lm_caps.xsave = false;
-		return 0;
+		goto area;
 	}
 	lm_host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	lm_xcr0_offered = lm_host_xcr0 & LM_XF_OFFERED;
@@ -125,7 +132,16 @@ int lm_fpu_setup(void)
 		pr_err("XSAVE state of %u bytes is more than fits\n", lm_fpu_bytes);
 		return -EOPNOTSUPP;
 	}
-	return 0;
+area:
+	lm_host_fpu = __alloc_percpu(lm_fpu_bytes, 64);
+	return lm_host_fpu ? 0 : -ENOMEM;
+}
+
+/* Also if lm_fpu_setup() failed. */
+void lm_fpu_teardown(void)
+{
+	free_percpu(lm_host_fpu);
+	lm_host_fpu = NULL;
 }
 
 int lm_fpu_init(struct lm_vcpu *vcpu)
@@ -164,56 +180,56 @@ void lm_fpu_reset(struct lm_vcpu *vcpu)
 
 /* ---- the registers ---- */
 
-/* err stays 1 if the instruction faults */
-#define LM_XINSN(insn, area, mask, err)						\
-	asm volatile("1:	" insn " (%[a])\n"				\
-		     "	xorl	%[e], %[e]\n"					\
-		     "2:\n"							\
-		     _ASM_EXTABLE(1b, 2b)					\
-		     : [e] "+&r" (err)						\
-		     : [a] "r" (area), "a" ((u32)(mask)), "d" ((u32)((mask) >> 32)) \
-		     : "memory")
+#define LM_XINSN(insn, area, mask, refused)					\
+	asm goto("1:	" insn " (%[a])\n"					\
+		 _ASM_EXTABLE(1b, (%l[refused]))				\
+		 : : [a] "r" (area), "a" (mask), "d" (0) : "memory" : refused)
 
-static void lm_fpu_save(void *area)
+static __always_inline void lm_fpu_save(void *area)
 {
-	u64 mask = lm_xf_saved;
-
-	if (lm_host_xcr0)
-		asm volatile("xsave64 (%0)" : : "r" (area), "a" ((u32)mask), "d" ((u32)(mask >> 32))
-			     : "memory");
+	if (static_cpu_has(X86_FEATURE_XSAVE))
+		asm volatile("xsave64 (%0)" : : "r" (area), "a" (lm_xf_saved), "d" (0) : "memory");
 	else
 		asm volatile("fxsave64 (%0)" : : "r" (area) : "memory");
 }
 
-static void lm_fpu_restore(struct lm_vcpu *vcpu)
+/* False if the CPU refused the image. */
+static __always_inline bool lm_fpu_restore(void *area)
 {
-	void *area = vcpu->x86.fpu;
-	u64 mask = lm_xf_saved;
-	int err = 1;
-
 	/*
 	 * AMD before Zen restores the x87 pointers only with an exception pending:
-	 * without one those of whoever ran before would stay for the guest to read.
+	 * without one those of whoever ran before would stay for the next to read.
 	 */
-	if (unlikely(static_cpu_has_bug(X86_BUG_FXSAVE_LEAK)))
+	if (static_cpu_has_bug(X86_BUG_FXSAVE_LEAK))
 		asm volatile("fnclex\n"
 			     "emms\n"
 			     "fildl %[mem]"
 			     : : [mem] "m" (lm_fpu_bytes));
-	if (lm_host_xcr0)
-		LM_XINSN("xrstor64", area, mask, err);
+	if (static_cpu_has(X86_FEATURE_XSAVE))
+		LM_XINSN("xrstor64", area, lm_xf_saved, refused);
 	else
-		LM_XINSN("fxrstor64", area, mask, err);
-	if (likely(!err))
-		return;
+		LM_XINSN("fxrstor64", area, 0, refused);
+	return true;
+refused:
+	return false;
+}
+
+static noinline void lm_fpu_refused(struct lm_vcpu *vcpu)
+{
 	/* lm_xsave_set() and lm_fpu_set() let no such image in */
 	WARN_ONCE(1, "lamina: a vCPU's FPU image was refused by the CPU\n");
 	lm_fpu_reset(vcpu);
-	err = 1;
-	if (lm_host_xcr0)
-		LM_XINSN("xrstor64", area, mask, err);
-	else
-		LM_XINSN("fxrstor64", area, mask, err);
+	lm_fpu_restore(vcpu->x86.fpu);
+}
+
+/*
+ * User space's registers are in memory already, and the CPU's may be what another
+ * task counts on to find again: have the kernel forget that.
+ */
+static noinline void lm_fpu_disown(void)
+{
+	kernel_fpu_begin_mask(0);
+	kernel_fpu_end();
 }
 
 static void lm_xcr0_load(u64 from, u64 to)
@@ -224,35 +240,48 @@ static void lm_xcr0_load(u64 from, u64 to)
 
 /**
  * lm_fpu_enter - the guest's state into the CPU
- * @vcpu: the vCPU; interrupts off
+ * @vcpu: the vCPU; interrupts and preemption off
  */
 void lm_fpu_enter(struct lm_vcpu *vcpu)
 {
 	struct lm_x86 *x = &vcpu->x86;
 
-	kernel_fpu_begin_mask(0);
-	lm_fpu_restore(vcpu);
-	x->host_pkru = x->has_pku ? read_pkru() : 0;
-	if (unlikely(lm_host_xss && x->has_xsave))
-		wrmsrl(MSR_IA32_XSS, x->xss);
-	lm_xcr0_load(lm_host_xcr0, x->xcr0_run);
+	if (likely(!test_thread_flag(TIF_NEED_FPU_LOAD))) {
+		lm_fpu_save(this_cpu_ptr(lm_host_fpu));
+		x->fpu_host = true;
+	} else {
+		lm_fpu_disown();
+		x->fpu_host = false;
+	}
+	if (unlikely(!lm_fpu_restore(x->fpu)))
+		lm_fpu_refused(vcpu);
+	if (unlikely(x->has_pku))
+		x->host_pkru = read_pkru();
+	if (unlikely(x->xcrs_differ)) {
+		if (lm_host_xss)
+			wrmsrl(MSR_IA32_XSS, x->xss);
+		lm_xcr0_load(lm_host_xcr0, x->xcr0_run);
+	}
 	x->fpu_loaded = true;
 }
 
 /**
- * lm_fpu_leave - the guest's state into its area, the CPU back to the kernel
- * @vcpu: the vCPU; interrupts off
+ * lm_fpu_leave - the guest's state into its area, user space's back into the CPU
+ * @vcpu: the vCPU; interrupts and preemption off since lm_fpu_enter()
  */
 void lm_fpu_leave(struct lm_vcpu *vcpu)
 {
 	struct lm_x86 *x = &vcpu->x86;
 
 	x->fpu_loaded = false;
-	lm_xcr0_load(x->xcr0_run, lm_host_xcr0);
-	if (unlikely(lm_host_xss && x->has_xsave))
-		wrmsrl(MSR_IA32_XSS, lm_host_xss);
+	if (unlikely(x->xcrs_differ)) {
+		lm_xcr0_load(x->xcr0_run, lm_host_xcr0);
+		if (lm_host_xss)
+			wrmsrl(MSR_IA32_XSS, lm_host_xss);
+	}
 	lm_fpu_save(x->fpu);
-	kernel_fpu_end();
+	if (likely(x->fpu_host))
+		WARN_ON_ONCE(!lm_fpu_restore(this_cpu_ptr(lm_host_fpu)));
 }
 
 /**
@@ -272,6 +301,7 @@ void lm_fpu_xcr0_update(struct lm_vcpu *vcpu)
 	if (x->fpu_loaded)
 		lm_xcr0_load(x->xcr0_run, want);
 	x->xcr0_run = want;
+	x->xcrs_differ = want != lm_host_xcr0 || (lm_host_xss && x->has_xsave);
 }
 
 #define LM_XMM_GET(n)	asm volatile("movdqu %%xmm" #n ", (%0)" : : "r" (buf16) : "memory")

@@ -29,6 +29,12 @@ int lm_x86_setup(void)
 	return 0;
 }
 
+/* At unload; also if lm_x86_setup() failed. */
+void lm_x86_teardown(void)
+{
+	lm_fpu_teardown();
+}
+
 /**
  * lm_x86_vm_init - a new VM
  * @vm: zeroed

@@ -51,8 +51,10 @@ struct lm_x86 {
 
 	void *fpu;			/* XSAVE area of the guest, 64-byte aligned */
 	bool fpu_loaded;		/* the CPU's registers are current, not the area */
+	bool fpu_host;			/* the host's area holds user space's registers meanwhile */
 	u64 xcr0, xss;
 	u64 xcr0_run;			/* what XCR0 holds in the section */
+	bool xcrs_differ;		/* there XCR0 or XSS is not, or may not be, the host's */
 	u32 pkru, host_pkru;
 	u64 tsc_aux;
 	u64 spec_ctrl;
@@ -103,6 +105,7 @@ struct lm_vm_x86 {
 };
 
 int lm_x86_setup(void);			/* at load, after backend.setup: 0 or errno */
+void lm_x86_teardown(void);
 void lm_x86_vm_init(struct lm_vm *vm);
 int lm_x86_init(struct lm_vcpu *vcpu);
 void lm_x86_free(struct lm_vcpu *vcpu);
@@ -185,11 +188,11 @@ void lm_guest_tlb_flush(struct lm_vcpu *vcpu);
 
 /* ---- fpu.c ---- */
 int lm_fpu_setup(void);
+void lm_fpu_teardown(void);
 int lm_fpu_init(struct lm_vcpu *vcpu);
 void lm_fpu_free(struct lm_vcpu *vcpu);
 void lm_fpu_reset(struct lm_vcpu *vcpu);
-/* Both with interrupts off: kernel_fpu_begin() and its end must agree on that. */
-void lm_fpu_enter(struct lm_vcpu *vcpu);	/* kernel_fpu_begin, XRSTOR, XCR0, PKRU */
+void lm_fpu_enter(struct lm_vcpu *vcpu);	/* XRSTOR, XCR0, PKRU */
 void lm_fpu_leave(struct lm_vcpu *vcpu);
 void lm_fpu_xcr0_update(struct lm_vcpu *vcpu);	/* CR4.OSXSAVE or xcr0 changed */
 u64 lm_fpu_host_xcr0(void);			/* components that guests may have */

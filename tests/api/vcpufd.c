@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* ioctls of a vCPU: what is set comes back; what is wrong changes nothing. */
+#define _GNU_SOURCE
 #include "api.h"
+#include <asm/prctl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 static void full(void)
 {
@@ -522,6 +528,114 @@ static void nmi(void)
 	IS(e.run->io.port, 0x55);
 }
 
+/* Registers of the client that a system call keeps, and that the guest has values of its own for. */
+struct own {
+	uint64_t sse[2], avx[4];
+	double x87;
+	uint32_t mxcsr;
+	uint16_t cw, ds, es;
+	uint64_t gs0;
+};
+
+static long run_with(const struct own *in, struct own *out, int avx)
+{
+	long r = SYS_ioctl;
+
+	asm volatile("fninit\n\t"
+		     "fldcw %[cw]\n\t"
+		     "fldl %[x87]\n\t"
+		     "ldmxcsr %[mxcsr]\n\t"
+		     "movdqu %[sse], %%xmm0\n\t"
+		     "movdqu %[sse], %%xmm7\n\t"
+		     "testl %[has], %[has]\n\t"
+		     "jz 1f\n\t"
+		     "vmovdqu %[avx], %%ymm5\n"
+		     "1:	movw %[ds], %%ds\n\t"
+		     "movw %[es], %%es\n\t"
+		     "syscall\n\t"
+		     "movw %%ds, %[ds1]\n\t"
+		     "movw %%es, %[es1]\n\t"
+		     "testl %[has], %[has]\n\t"
+		     "jz 2f\n\t"
+		     "vmovdqu %%ymm5, %[avx1]\n"
+		     "2:	movdqu %%xmm0, %[sse1]\n\t"
+		     "pxor %%xmm0, %%xmm7\n\t"
+		     "fnstcw %[cw1]\n\t"
+		     "stmxcsr %[mxcsr1]\n\t"
+		     "fstpl %[x871]\n\t"
+		     "movq %%gs:0, %%rcx\n\t"
+		     "movq %%rcx, %[gs1]\n\t"
+		     "fninit\n\t"
+		     "ldmxcsr %[clean]"
+		     : "+a" (r), [ds1] "=m" (out->ds), [es1] "=m" (out->es), [avx1] "=m" (out->avx),
+		       [sse1] "=m" (out->sse), [cw1] "=m" (out->cw), [mxcsr1] "=m" (out->mxcsr),
+		       [x871] "=m" (out->x87), [gs1] "=m" (out->gs0)
+		     : "D" ((long)e.vcpu), "S" ((long)KVM_RUN), "d" (0l), [has] "r" (avx),
+		       [cw] "m" (in->cw), [x87] "m" (in->x87), [mxcsr] "m" (in->mxcsr),
+		       [sse] "m" (in->sse), [avx] "m" (in->avx), [ds] "m" (in->ds), [es] "m" (in->es),
+		       [clean] "m" ((const uint32_t){ 0x1f80 })
+		     : "rcx", "r11", "xmm0", "xmm5", "xmm7", "memory");
+	return r;
+}
+
+/* Another task on the same CPU, with other values in the same registers. */
+static pid_t rival(void)
+{
+	static const uint64_t junk[2] = { 0x5555555555555555, 0x6666666666666666 };
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		asm volatile("fninit; fldpi; movdqu %0, %%xmm0; movdqu %0, %%xmm5; movdqu %0, %%xmm7"
+			     : : "m" (junk) : "xmm0", "xmm5", "xmm7");
+}
+
+static void own_registers(void)
+{
+	/* fninit; fldpi; xorps xmm0 and xmm7; 65,535 times pause; out 0x80, al; from the start */
+	static const char guest[] = "\xdb\xe3\xd9\xeb\x0f\x57\xc0\x0f\x57\xff"
+				    "\xb9\xff\xff\xf3\x90\xe2\xfc\xe6\x80\xeb\xeb";
+	static uint64_t gs[] = { 0x1234567890abcdef };
+	const struct own in = {
+		.sse = { 0x1111111111111111, 0x2222222222222222 },
+		.avx = { 3, 4, 5, 6 }, .x87 = 1.5, .mxcsr = 0x3f80, .cw = 0x27f,
+		.ds = 0x2b, .es = 0x2b, .gs0 = gs[0],
+	};
+	int avx = __builtin_cpu_supports("avx"), i;
+	struct own out = in;
+	struct kvm_sregs s;
+	cpu_set_t one;
+	pid_t pid;
+
+	full();
+	code(0x1000, guest, sizeof(guest) - 1);
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_GET_SREGS, &s));
+	s.cr4 |= 0x600;			/* OSFXSR, OSXMMEXCPT */
+	OK(ioctl(e.vcpu, KVM_SET_SREGS, &s));
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	OK(sched_setaffinity(0, sizeof(one), &one));
+	OK(syscall(SYS_arch_prctl, ARCH_SET_GS, gs));
+	pid = rival();
+	for (i = 0; i < 40; i++) {
+		IS(run_with(&in, &out, avx), 0);
+		IS(e.run->exit_reason, KVM_EXIT_IO);
+		TRUE(out.sse[0] == in.sse[0] && out.sse[1] == in.sse[1]);
+		TRUE(!memcmp(out.avx, in.avx, sizeof(in.avx)));
+		TRUE(out.x87 == in.x87);
+		IS(out.mxcsr, in.mxcsr);
+		IS(out.cw, in.cw);
+		IS(out.ds, in.ds);
+		IS(out.es, in.es);
+		TRUE(out.gs0 == in.gs0);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static void unmapped(void)
 {
 	/* no memory where it runs: the first fetch cannot be done */
@@ -552,6 +666,6 @@ const struct test vcpu_tests[] = {
 	{ "tsc-khz", tsc_khz }, { "machine-check", machine_check }, { "run-io", run_io },
 	{ "immediate-exit", immediate_exit },
 	{ "signal-mask", signal_mask }, { "nmi", nmi }, { "no-memory", unmapped },
-	{ "slot-unmapped", slot_unmapped },
+	{ "slot-unmapped", slot_unmapped }, { "own-registers", own_registers },
 	{ NULL, NULL },
 };
