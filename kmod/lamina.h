@@ -77,7 +77,8 @@ enum lm_result {
 #define LM_S_PAT	BIT(15)
 #define LM_S_PDPTRS	BIT(16)	/* only where lm_caps.pdptrs; never read back */
 #define LM_S_DATA	BIT(17)	/* DS ES */
-#define LM_S_ALL	GENMASK(17, 0)
+#define LM_S_MODE	BIT(18)	/* L and D/B of CS, DPL of SS: in attr of these, which may be void else */
+#define LM_S_ALL	GENMASK(18, 0)
 
 enum lm_seg_index { LM_ES, LM_CS, LM_SS, LM_DS, LM_FS, LM_GS, LM_LDTR, LM_TR, LM_SEGS };
 
@@ -206,6 +207,7 @@ struct lm_exit {
 	bool single;		/* the executor: npf.gpa is where the memory operand is */
 	bool to_user;		/* the executor: done but for user space, which has its last write */
 	u32 code;
+	u64 data;		/* the executor: what a MOV moves */
 	union {
 		u8 bytes[16];
 		u64 words[2];
@@ -519,22 +521,26 @@ static __always_inline void lm_set_gpr(struct lm_vcpu *vcpu, unsigned int n, u64
 /* CPL is SS.DPL on both vendors (APM vol. 2, 15.5.1 keeps a copy of its own). */
 static inline u8 lm_cpl(struct lm_vcpu *vcpu)
 {
-	return (lm_seg(vcpu, LM_SS)->attr & LM_SEG_DPL) >> LM_SEG_DPL_SHIFT;
+	lm_need_state(vcpu, LM_S_MODE);
+	return (vcpu->st.seg[LM_SS].attr & LM_SEG_DPL) >> LM_SEG_DPL_SHIFT;
 }
 
-/* The guest runs 64-bit code.  Of @st: CS, and EFER where CS.L is set. */
+/* The guest runs 64-bit code.  Of @st: EFER, and with EFER.LMA the mode. */
 static __always_inline bool lm_st_is_64(const struct lm_state *st)
 {
-	return (st->seg[LM_CS].attr & LM_SEG_L) && (st->efer & EFER_LMA);
+	return (st->efer & EFER_LMA) && (st->seg[LM_CS].attr & LM_SEG_L);
 }
 
 static inline bool lm_is_64(struct lm_vcpu *vcpu)
 {
-	lm_need_state(vcpu, LM_S_CS | LM_S_EFER);
+	lm_need_state(vcpu, LM_S_EFER);
+	if (!(vcpu->st.efer & EFER_LMA))
+		return false;
+	lm_need_state(vcpu, LM_S_MODE);
 	return lm_st_is_64(&vcpu->st);
 }
 
-/* The linear address of CS:RIP.  Of @st: RIP and what lm_st_is_64() asks for. */
+/* The linear address of CS:RIP.  Of @st: RIP, EFER, the mode, and CS outside 64-bit mode. */
 static __always_inline u64 lm_st_code(const struct lm_state *st)
 {
 	return lm_st_is_64(st) ? st->rip : (u32)(st->rip + st->seg[LM_CS].base);

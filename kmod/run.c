@@ -21,6 +21,7 @@
 #include "lamina.h"
 #include "backend.h"
 #include "compat.h"
+#include "irq/chips.h"
 #include "section.h"
 #define CREATE_TRACE_POINTS
 #include "monitor/trace.h"

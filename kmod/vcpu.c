@@ -331,13 +331,11 @@ out:
 	return r;
 }
 
-static long lm_vcpu_locked_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, unsigned long arg)
+static noinline long lm_vcpu_locked_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 {
 	void __user *p = (void __user *)arg;
 
 	switch (ioctl) {
-	case KVM_RUN:
-		return lm_vcpu_run_ioctl(vcpu, arg);
 	case KVM_GET_MSRS:
 		return lm_msr_io(vcpu, p, false);
 	case KVM_SET_MSRS:
@@ -377,7 +375,10 @@ static long lm_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long a
 		return -ENOTTY;
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
-	r = lm_vcpu_locked_ioctl(vcpu, ioctl, arg);
+	if (likely(ioctl == KVM_RUN))
+		r = lm_vcpu_run_ioctl(vcpu, arg);
+	else
+		r = lm_vcpu_locked_ioctl(vcpu, ioctl, arg);
 	mutex_unlock(&vcpu->mutex);
 	return r;
 }

@@ -11,8 +11,6 @@
 
 #include "tree.h"
 
-#define LM_APIC_GFN	(APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT)
-
 int lm_apic_page_init(struct lm_mem *mem)
 {
 	if (!lm_caps.apic_hw)
@@ -28,24 +26,23 @@ void lm_apic_page_free(struct lm_mem *mem)
 }
 
 /**
- * lm_apic_page_fault - a fault where no slot is: is it the LAPIC?
+ * lm_apic_page_fault - a fault at LM_APIC_GFN, where no slot is: is it the LAPIC?
  * @vcpu: in its section
- * @gfn: the page
  *
  * Return: LM_DONE if the page is mapped now, LM_USER if it is not to be, LM_NEED, -ENOMEM
  */
-int lm_apic_page_fault(struct lm_vcpu *vcpu, u64 gfn)
+int lm_apic_page_fault(struct lm_vcpu *vcpu)
 {
 	struct lm_mem *mem = &vcpu->vm->mem;
 	const struct lm_npt_format *f = mem->format;
 	struct lm_pos pos;
 	int r;
 
-	if (gfn != LM_APIC_GFN || !mem->apic_page || READ_ONCE(mem->apic_off) ||
+	if (!mem->apic_page || READ_ONCE(mem->apic_off) ||
 	    !lm_lapic_is_at(vcpu, APIC_DEFAULT_PHYS_BASE))
 		return LM_USER;
-	lm_tree_find(mem, gfn, &pos);
-	r = lm_tree_extend(vcpu, gfn, 1, &pos);
+	lm_tree_find(mem, LM_APIC_GFN, &pos);
+	r = lm_tree_extend(vcpu, LM_APIC_GFN, 1, &pos);
 	if (r)
 		return r;
 	/* A large leaf of a slot that is being deleted still is in the way: fault again. */

@@ -222,27 +222,21 @@ static int lm_fault_leaf(const struct lm_fault *f, struct lm_pos *pos)
 	return r;
 }
 
-/**
- * lm_mem_fault - resolve a nested page fault
- * @vcpu: in its section, interrupts off
- * @gpa: guest physical address
- * @write: a write is wanted
- * @exec: an instruction fetch is wanted (all that is readable is executable)
- *
- * Return: see ept.h
- */
-int lm_mem_fault(struct lm_vcpu *vcpu, u64 gpa, bool write, bool exec)
+static noinline int lm_fault_slot(struct lm_vcpu *vcpu, struct lm_slots *slots,
+				  struct lm_slot *slot, u64 gfn, bool write)
 {
 	struct lm_mem *mem = &vcpu->vm->mem;
-	struct lm_fault f = { .vcpu = vcpu, .gfn = gpa >> PAGE_SHIFT, .write = write };
+	struct lm_fault f = {
+		.vcpu = vcpu,
+		.gfn = gfn,
+		.write = write,
+		.slots = slots,
+		.slot = slot,
+	};
 	struct lm_host_page hp;
 	struct lm_pos pos;
 	int r;
 
-	f.slots = lm_slots_section(vcpu);
-	f.slot = lm_slot_find(vcpu, f.slots, f.gfn);
-	if (!f.slot)
-		return lm_apic_page_fault(vcpu, f.gfn);
 	if (write && (f.slot->flags & KVM_MEM_READONLY))
 		return LM_USER;
 	if (unlikely(READ_ONCE(mem->dead)))
@@ -263,6 +257,26 @@ int lm_mem_fault(struct lm_vcpu *vcpu, u64 gpa, bool write, bool exec)
 			return r;
 	}
 	return lm_fault_leaf(&f, &pos);
+}
+
+/**
+ * lm_mem_fault - resolve a nested page fault
+ * @vcpu: in its section, interrupts off
+ * @gpa: guest physical address
+ * @write: a write is wanted
+ * @exec: an instruction fetch is wanted (all that is readable is executable)
+ *
+ * Return: see ept.h
+ */
+int lm_mem_fault(struct lm_vcpu *vcpu, u64 gpa, bool write, bool exec)
+{
+	struct lm_slots *slots = lm_slots_section(vcpu);
+	u64 gfn = gpa >> PAGE_SHIFT;
+	struct lm_slot *slot = lm_slot_find(vcpu, slots, gfn);
+
+	if (slot)
+		return lm_fault_slot(vcpu, slots, slot, gfn, write);
+	return gfn == LM_APIC_GFN ? lm_apic_page_fault(vcpu) : LM_USER;
 }
 
 /**

@@ -176,9 +176,11 @@ static inline bool lm_inv_covers(struct lm_mem *mem, unsigned long start, unsign
 }
 
 /* ---- apic_page.c ---- */
+#define LM_APIC_GFN	(APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT)
+
 int lm_apic_page_init(struct lm_mem *mem);
 void lm_apic_page_free(struct lm_mem *mem);
-int lm_apic_page_fault(struct lm_vcpu *vcpu, u64 gfn);
+int lm_apic_page_fault(struct lm_vcpu *vcpu);
 
 /* ---- flush.c ---- */
 int lm_flush_init(struct lm_flush *flush);

@@ -5,6 +5,7 @@
 #include <asm/processor-flags.h>
 
 #include "../backend.h"
+#include "../irq/chips.h"
 #include "exit.h"
 
 /* What the access was, from the CPU or from the instruction itself. */

@@ -52,9 +52,10 @@ static noinline int lm_exit_cpuid(struct lm_vcpu *vcpu)
 {
 	int r = lm_skip_insn(vcpu);
 
-	if (r == LM_DONE)
-		lm_cpuid_exec(vcpu);
-	return r;
+	if (unlikely(r))
+		return r;
+	lm_cpuid_exec(vcpu);
+	return LM_DONE;
 }
 
 static noinline int lm_exit_hlt(struct lm_vcpu *vcpu)

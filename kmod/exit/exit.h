@@ -67,6 +67,7 @@ static __always_inline void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
 
 /* io.c: accesses that may end in user space */
 void lm_pio_set(struct lm_vcpu *vcpu, u32 val, unsigned int bytes);
+int lm_io_store(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes);
 int lm_io_single(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, bool write);
 int lm_io_access(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
 		 bool write, bool port);

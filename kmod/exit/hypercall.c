@@ -22,7 +22,7 @@ static u64 lm_hc_kick(struct lm_vcpu *vcpu, u32 apic_id)
 }
 
 /* @mask: what of a register counts */
-static u64 lm_hypercall(struct lm_vcpu *vcpu, const u64 *gpr, u64 mask)
+static __always_inline u64 lm_hypercall(struct lm_vcpu *vcpu, const u64 *gpr, u64 mask)
 {
 	if (unlikely(lm_cpl(vcpu)))
 		return -KVM_EPERM;
@@ -49,11 +49,13 @@ static u64 lm_hypercall(struct lm_vcpu *vcpu, const u64 *gpr, u64 mask)
 int lm_exit_hypercall(struct lm_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->st.gpr;
-	int r = lm_skip_insn(vcpu);
+	int len = lm_insn_len(vcpu);
 	u64 mask;
 
-	if (unlikely(r))
-		return r == LM_AGAIN ? LM_DONE : r;
+	if (unlikely(len <= 0))
+		return -len == LM_AGAIN ? LM_DONE : -len;
+	lm_need_state(vcpu, LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW | LM_S_MODE);
+	lm_advance(vcpu, len);
 	mask = lm_is_64(vcpu) ? ~0ull : U32_MAX;
 	gpr[LM_RAX] = lm_hypercall(vcpu, gpr, mask) & mask;
 	return LM_DONE;

@@ -116,7 +116,7 @@ int lm_insn_at_rip(struct lm_vcpu *vcpu, const struct lm_insn **insn)
 }
 
 /* The long way to lm_insn_len(). */
-int lm_insn_len_new(struct lm_vcpu *vcpu)
+noinline int lm_insn_len_new(struct lm_vcpu *vcpu)
 {
 	const struct lm_insn *insn;
 	int r = lm_insn_new(vcpu, &insn);
@@ -425,7 +425,6 @@ static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_
 	struct lm_exit *e = &vcpu->exit;
 	unsigned int bytes = insn->op_bytes;
 	unsigned int off = offset_in_page(e->npf.gpa);
-	u64 v = 0;
 	int r;
 
 	if (unlikely(vcpu->io.nr || write != e->npf.write || off + bytes > PAGE_SIZE ||
@@ -440,18 +439,21 @@ static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_
 		if (offset_in_page(la))
 			return -1;
 	}
-	e->to_user = false;
-	if (write)
-		v = lm_exec_mov_source(vcpu->st.gpr, insn);
-	else if (unlikely(insn->reg == LM_RSP))
+	if (write) {
+		e->data = lm_exec_mov_source(vcpu->st.gpr, insn);
+		r = lm_io_store(vcpu, e->npf.gpa, &e->data, bytes);
+		lm_advance(vcpu, insn->len);
+		return r;
+	}
+	if (unlikely(insn->reg == LM_RSP))
 		return -1;
-	r = lm_io_single(vcpu, e->npf.gpa, &v, bytes, write);
+	e->data = 0;
+	r = lm_io_single(vcpu, e->npf.gpa, &e->data, bytes, false);
 	if (unlikely(r))
 		return r;
-	if (!write)
-		lm_exec_mov_result(vcpu->st.gpr, insn, v);
+	lm_exec_mov_result(vcpu->st.gpr, insn, e->data);
 	lm_advance(vcpu, insn->len);
-	return e->to_user ? LM_USER : LM_DONE;
+	return LM_DONE;
 }
 
 /*
@@ -514,6 +516,17 @@ static noinline int lm_emulate_any(struct lm_vcpu *vcpu, const struct lm_insn *i
 	}
 }
 
+/* The long way to lm_emulate(). */
+static noinline int lm_emulate_new(struct lm_vcpu *vcpu)
+{
+	const struct lm_insn *insn;
+	int r = lm_insn_new(vcpu, &insn);
+
+	if (unlikely(r))
+		return r == LM_AGAIN ? LM_DONE : r;
+	return lm_emulate_any(vcpu, insn);
+}
+
 /**
  * lm_emulate - execute the instruction at RIP in software
  * @vcpu: in its section
@@ -522,13 +535,12 @@ static noinline int lm_emulate_any(struct lm_vcpu *vcpu, const struct lm_insn *i
  */
 int lm_emulate(struct lm_vcpu *vcpu)
 {
+	const struct lm_insn *insn = lm_insn_quick(vcpu);
 	const struct lm_exit *e = &vcpu->exit;
-	const struct lm_insn *insn;
 	int r;
 
-	r = lm_insn_at_rip(vcpu, &insn);
-	if (unlikely(r))
-		return r == LM_AGAIN ? LM_DONE : r;
+	if (unlikely(!insn))
+		return lm_emulate_new(vcpu);
 	if (likely(e->kind == LM_EXIT_NPF && insn->id == LM_OP_MOV && (insn->flags & LM_INSN_MEM))) {
 		r = lm_emulate_mov(vcpu, insn);
 		if (likely(r != -1))

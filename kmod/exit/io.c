@@ -7,6 +7,7 @@
  * accesses and replayed, so that a device sees each access exactly once.
  */
 #include "../backend.h"
+#include "../irq/chips.h"
 #include "../monitor/trace.h"
 #include "exit.h"
 
@@ -26,8 +27,8 @@ static __always_inline void lm_pio_to_user(struct lm_vcpu *vcpu, u16 port, u32 v
 		*(u32 *)vcpu->pio_data = val;
 }
 
-static void lm_mmio_to_user(struct lm_vcpu *vcpu, u64 addr, const void *buf, unsigned int bytes,
-			    bool write)
+static __always_inline void lm_mmio_to_user(struct lm_vcpu *vcpu, u64 addr, const void *buf,
+					    unsigned int bytes, bool write)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -35,9 +36,7 @@ static void lm_mmio_to_user(struct lm_vcpu *vcpu, u64 addr, const void *buf, uns
 	run->mmio.phys_addr = addr;
 	run->mmio.len = bytes;
 	run->mmio.is_write = write;
-	memset(run->mmio.data, 0, sizeof(run->mmio.data));
-	if (write)
-		memcpy(run->mmio.data, buf, bytes);
+	put_unaligned(write ? lm_load(buf, bytes) : 0, (u64 *)run->mmio.data);
 }
 
 /* Note an access; user space answers it if @pending. */
@@ -72,11 +71,12 @@ static int lm_io_one(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int byt
 	}
 	if (io->nr == ARRAY_SIZE(io->frag))
 		return -EIO;
-	if (port) {
-		if (write)
-			memcpy(&val, buf, bytes);
-		r = lm_pio_dev(vcpu, addr, bytes, write, &val);
-		if (r == LM_DONE && !write)
+	if (port && write) {
+		memcpy(&val, buf, bytes);
+		r = lm_pio_out(vcpu, addr, bytes, val);
+	} else if (port) {
+		r = lm_pio_in(vcpu, addr, bytes, &val);
+		if (r == LM_DONE)
 			memcpy(buf, &val, bytes);
 	} else {
 		r = lm_mmio_dev(vcpu, addr, bytes, write, buf);
@@ -124,6 +124,23 @@ int lm_io_access(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
 }
 
 /**
+ * lm_io_store - the write of an instruction that does nothing else
+ * @vcpu: in its section
+ * @gpa: guest physical address
+ * @buf: data
+ * @bytes: 1, 2, 4 or 8
+ *
+ * Return: LM_DONE; LM_USER: the instruction is done, and user space has its write
+ */
+int lm_io_store(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes)
+{
+	if (lm_mmio_dev(vcpu, gpa, bytes, true, buf) == LM_DONE)
+		return LM_DONE;
+	lm_mmio_to_user(vcpu, gpa, buf, bytes, true);
+	return LM_USER;
+}
+
+/**
  * lm_io_single - the access of an instruction that has one memory operand
  * @vcpu: in its section
  * @gpa: guest physical address
@@ -143,42 +160,47 @@ int lm_io_single(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, b
 
 	if (unlikely(vcpu->io.nr || bytes > 8 || (bytes & (bytes - 1))))
 		return lm_io_access(vcpu, gpa, buf, bytes, write, false);
-	r = lm_mmio_dev(vcpu, gpa, bytes, write, buf);
-	if (r != LM_USER)
-		return r;
-	lm_mmio_to_user(vcpu, gpa, buf, bytes, write);
 	if (write) {
-		vcpu->exit.to_user = true;
+		if (lm_io_store(vcpu, gpa, buf, bytes) == LM_USER)
+			vcpu->exit.to_user = true;
 		return LM_DONE;
 	}
+	r = lm_mmio_dev(vcpu, gpa, bytes, false, buf);
+	if (r != LM_USER)
+		return r;
+	lm_mmio_to_user(vcpu, gpa, buf, bytes, false);
 	lm_io_note(vcpu, gpa, bytes, false, false, true);
 	return LM_USER;
 }
 
 /* IN and OUT of one register, the form that needs no executor. */
-static int lm_pio_reg(struct lm_vcpu *vcpu)
+static noinline int lm_pio_in_reg(struct lm_vcpu *vcpu)
 {
 	struct lm_exit *e = &vcpu->exit;
-	u64 rax = vcpu->st.gpr[LM_RAX];
-	u32 val = rax;
-	int r;
+	u32 val;
 
-	r = lm_pio_dev(vcpu, e->io.port, e->io.size, !e->io.in, &val);
-	if (r == LM_USER) {
-		lm_pio_to_user(vcpu, e->io.port, val, e->io.size, !e->io.in);
-		if (!e->io.in) {
-			lm_advance(vcpu, e->insn_len);
-			return LM_USER;
-		}
+	if (unlikely(vcpu->io.nr)) {	/* user space has answered */
+		memcpy(&val, vcpu->io.frag[0].data, 4);
+		vcpu->io.nr = 0;
+	} else if (lm_pio_in(vcpu, e->io.port, e->io.size, &val) == LM_USER) {
+		lm_pio_to_user(vcpu, e->io.port, 0, e->io.size, false);
 		lm_io_note(vcpu, e->io.port, e->io.size, false, true, true);
 		return LM_USER;
 	}
-	if (r != LM_DONE)
-		return r;
 	lm_advance(vcpu, e->insn_len);
-	if (e->io.in)
-		lm_pio_set(vcpu, val, e->io.size);
+	lm_pio_set(vcpu, val, e->io.size);
 	return LM_DONE;
+}
+
+static __always_inline int lm_pio_out_reg(struct lm_vcpu *vcpu)
+{
+	struct lm_exit *e = &vcpu->exit;
+	int r = lm_pio_out(vcpu, e->io.port, e->io.size, vcpu->st.gpr[LM_RAX]);
+
+	lm_advance(vcpu, e->insn_len);
+	if (r == LM_USER)
+		lm_pio_to_user(vcpu, e->io.port, vcpu->st.gpr[LM_RAX], e->io.size, true);
+	return r;
 }
 
 /* A 32-bit result clears the upper half of RAX, narrower ones keep the rest. */
@@ -196,16 +218,7 @@ int lm_exit_pio(struct lm_vcpu *vcpu)
 {
 	if (unlikely(vcpu->exit.io.string))
 		return lm_emulate(vcpu);
-	if (unlikely(vcpu->io.nr)) {	/* the answer to an IN */
-		u32 val = 0;
-
-		memcpy(&val, vcpu->io.frag[0].data, 4);
-		vcpu->io.nr = 0;
-		lm_advance(vcpu, vcpu->exit.insn_len);
-		lm_pio_set(vcpu, val, vcpu->exit.io.size);
-		return LM_DONE;
-	}
-	return lm_pio_reg(vcpu);
+	return vcpu->exit.io.in ? lm_pio_in_reg(vcpu) : lm_pio_out_reg(vcpu);
 }
 
 int lm_exit_npf(struct lm_vcpu *vcpu)

@@ -152,6 +152,17 @@ static inline u32 lm_reg(const struct lm_lapic *l, unsigned int off)
 	return READ_ONCE(*(u32 *)(l->regs + off));
 }
 
+/* As CR8 shows it. */
+static inline u64 lm_lapic_tpr(const struct lm_lapic *l)
+{
+	return lm_reg(l, APIC_TASKPRI) >> 4 & 15;
+}
+
+static inline u64 lm_read_cr8(const struct lm_vcpu *vcpu)
+{
+	return vcpu->lapic ? lm_lapic_tpr(vcpu->lapic) : vcpu->x86.cr8;
+}
+
 static inline void lm_reg_set(struct lm_lapic *l, unsigned int off, u32 val)
 {
 	WRITE_ONCE(*(u32 *)(l->regs + off), val);

@@ -111,6 +111,7 @@ int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg)
 /* ---- bus ---- */
 
 #define LM_NO_DEVICE	(-1)
+#define LM_PIO_LAST	0x4d1	/* no chip of ours is further up */
 
 /* One byte to or from one of our ports: what was read (0 for writes), or LM_NO_DEVICE. */
 static __always_inline int lm_pio_byte(struct lm_irq *irq, u16 port, bool write, u8 val)
@@ -142,59 +143,72 @@ static __always_inline int lm_pio_byte(struct lm_irq *irq, u16 port, bool write,
 }
 
 /* These devices are eight bits wide: the bus splits what is wider. */
-static noinline int lm_pio_wide(struct lm_irq *irq, u16 port, unsigned int bytes, bool write,
-				u32 *val)
+static noinline int lm_pio_out_wide(struct lm_irq *irq, u16 port, unsigned int bytes, u32 val)
 {
-	u32 out = *val;
 	unsigned int i;
+
+	for (i = 0; i < bytes; i++)
+		if (lm_pio_byte(irq, port + i, true, val >> (8 * i)) == LM_NO_DEVICE && i == 0)
+			return LM_USER;
+	return LM_DONE;
+}
+
+static int lm_pio_in_wide(struct lm_irq *irq, u16 port, unsigned int bytes, u32 *val)
+{
+	unsigned int i;
+	u32 in = 0;
 	int byte;
 
 	for (i = 0; i < bytes; i++) {
-		byte = lm_pio_byte(irq, port + i, write, *val >> (8 * i));
-		if (byte == LM_NO_DEVICE) {
-			if (i == 0)
-				return LM_USER;
-			byte = 0xff;
-		}
-		out = (out & ~(0xffu << (8 * i))) | (u32)byte << (8 * i);
+		byte = lm_pio_byte(irq, port + i, false, 0);
+		if (byte == LM_NO_DEVICE && i == 0)
+			return LM_USER;
+		in |= (u32)(u8)byte << (8 * i);
 	}
-	if (!write)
-		*val = bytes == 4 ? out : out & (BIT(8 * bytes) - 1);
+	*val = in;
 	return LM_DONE;
 }
 
 /**
- * lm_pio_dev() - a guest's access to a port
+ * lm_pio_out() - a guest's write to a port
  * @vcpu: the vCPU, in its section
  * @port: the port
  * @bytes: 1, 2 or 4
- * @write: direction
- * @val: the value
+ * @val: the value; what is above @bytes does not count
  *
  * Return: LM_DONE, or LM_USER if no device of ours is there.
  */
-int lm_pio_dev(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, bool write, u32 *val)
+int lm_pio_out(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 val)
 {
 	struct lm_irq *irq = &vcpu->vm->irq;
-	const struct lm_bus *bus;
-	int byte;
+	/* The section has interrupts off: that is its RCU read side. */
+	const struct lm_bus *bus = rcu_dereference_sched(irq->pio_bus);
 
-	if (write) {
-		/* The section has interrupts off: that is its RCU read side. */
-		bus = rcu_dereference_sched(irq->pio_bus);
-		if (bus && lm_bus_write(vcpu, bus, port, bytes, lm_load(val, bytes)))
-			return LM_DONE;
-	}
-	if (!lm_irq_ready(irq))
+	if (bus && lm_bus_write(vcpu, bus, port, bytes, val & (U32_MAX >> (32 - 8 * bytes))))
+		return LM_DONE;
+	if (port > LM_PIO_LAST || !lm_irq_ready(irq))
 		return LM_USER;
 	if (unlikely(bytes != 1))
-		return lm_pio_wide(irq, port, bytes, write, val);
-	byte = lm_pio_byte(irq, port, write, *val);
-	if (byte == LM_NO_DEVICE)
+		return lm_pio_out_wide(irq, port, bytes, val);
+	return lm_pio_byte(irq, port, true, val) == LM_NO_DEVICE ? LM_USER : LM_DONE;
+}
+
+/**
+ * lm_pio_in() - a guest's read of a port
+ * @vcpu: the vCPU, in its section
+ * @port: the port
+ * @bytes: 1, 2 or 4
+ * @val: the result
+ *
+ * Return: LM_DONE, or LM_USER if no device of ours is there.
+ */
+int lm_pio_in(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 *val)
+{
+	struct lm_irq *irq = &vcpu->vm->irq;
+
+	if (port > LM_PIO_LAST || !lm_irq_ready(irq))
 		return LM_USER;
-	if (!write)
-		*val = byte;
-	return LM_DONE;
+	return lm_pio_in_wide(irq, port, bytes, val);
 }
 
 /**

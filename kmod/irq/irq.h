@@ -125,7 +125,8 @@ int lm_pit_reinject(struct lm_vm *vm, const struct kvm_reinject_control *c);
  * LM_DONE: handled.  LM_USER: no device of ours there.
  * bytes is 1, 2, 4 or 8; *val little-endian in the low bytes.
  */
-int lm_pio_dev(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, bool write, u32 *val);
+int lm_pio_out(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 val);
+int lm_pio_in(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 *val);
 int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, void *val);
 
 /* ---- LAPIC ---- */
@@ -138,7 +139,6 @@ int lm_lapic_set(struct lm_vcpu *vcpu, const struct kvm_lapic_state *s);
 /* APIC_BASE, 0x800–0x8ff, TSC_DEADLINE: 0 or 1 (#GP); section or ioctl with vcpu->mutex held */
 int lm_lapic_msr_read(struct lm_vcpu *vcpu, u32 msr, u64 *val);
 int lm_lapic_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host);
-u64 lm_lapic_tpr(struct lm_vcpu *vcpu);		/* CR8: 0–15 */
 void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8);
 void lm_lapic_timer_migrate(struct lm_vcpu *vcpu); /* section entered on another CPU */
 bool lm_lapic_is_at(struct lm_vcpu *vcpu, u64 gpa);	/* its page of registers */

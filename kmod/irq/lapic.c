@@ -663,11 +663,6 @@ int lm_lapic_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return lm_x2apic_write(l, msr, val);
 }
 
-u64 lm_lapic_tpr(struct lm_vcpu *vcpu)
-{
-	return vcpu->lapic ? lm_reg(vcpu->lapic, APIC_TASKPRI) >> 4 & 15 : 0;
-}
-
 void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8)
 {
 	if (vcpu->lapic)

@@ -51,7 +51,7 @@ static void svm_save_guest(struct lm_hw *hw)
 }
 
 /* What most handlers that look at the guest's memory need: one straight copy. */
-#define SVM_S_CHEAP	(LM_S_CR0 | LM_S_CR3 | LM_S_CS | LM_S_SS)
+#define SVM_S_CHEAP	(LM_S_CR0 | LM_S_CR3 | LM_S_CS | LM_S_SS | LM_S_MODE)
 
 /* With constant groups the tests are the compiler's. */
 static __always_inline void svm_copy_cheap(struct lm_vcpu *vcpu, u32 groups)
@@ -82,6 +82,8 @@ static noinline void svm_get_some(struct lm_vcpu *vcpu, u32 groups)
 	struct lm_state *st = &vcpu->st;
 
 	/* A handler may have written some already: those must not be read over. */
+	if (groups & LM_S_MODE)
+		groups |= (LM_S_CS | LM_S_SS) & ~vcpu->valid;
 	svm_copy_cheap(vcpu, groups);
 	if (groups & (LM_S_SEGS | LM_S_SYSCALL))
 		svm_save_guest(hw);

@@ -48,14 +48,14 @@
 
 struct vmx_cpu {
 	struct page *region;		/* for VMXON */
-	struct lm_hw *current_hw;	/* whose VMCS is current */
 	struct list_head active;	/* VMCSs that this CPU may hold parts of */
 	struct lm_tag_pool tags;
-	struct desc_ptr gdt;		/* an exit leaves the limit at 64 KiB */
 	bool on;
 };
 
 static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
+DEFINE_PER_CPU(struct lm_hw *, lm_vmx_current);
+DEFINE_PER_CPU(struct desc_ptr, lm_vmx_gdt);
 struct vmx_caps lm_vmx_caps;
 DEFINE_STATIC_KEY_FALSE(lm_vmx_l1d);
 
@@ -215,6 +215,17 @@ static int vmx_read_ept(struct vmx_caps *v)
 	return 0;
 }
 
+/* MSRs that perf has other values for in guests; none without counters. */
+static bool vmx_perf(void)
+{
+	int nr = 0;
+
+	preempt_disable();
+	perf_guest_get_msrs(&nr, NULL);
+	preempt_enable();
+	return nr;
+}
+
 static int vmx_probe(void)
 {
 	u64 ctl;
@@ -321,6 +332,7 @@ int lm_vmx_setup(void)
 	lm_caps.tsc_scaling = v->proc2 & SECONDARY_EXEC_TSC_SCALING;
 	lm_caps.tsc_frac_bits = 48;		/* 25.3 */
 	lm_caps.tsc_max_ratio = ~0ull;
+	v->perf = vmx_perf();
 	r = vmx_alloc_cpus();
 	if (r)
 		lm_vmx_teardown();
@@ -393,8 +405,8 @@ int lm_vmx_cpu_on(void)
 		lm_cr4_clear(X86_CR4_VMXE);
 		return -EIO;
 	}
-	native_store_gdt(&c->gdt);
-	c->current_hw = NULL;
+	lm_vmx_host_on();
+	this_cpu_write(lm_vmx_current, NULL);
 	/* The TLB may hold entries tagged by whoever used VMX before: start with a flush of all. */
 	lm_tag_pool_init(&c->tags, 1, VMX_VPIDS);
 	c->on = true;
@@ -420,37 +432,25 @@ void lm_vmx_cpu_off(void)
 		smp_store_release(&hw->cpu, -1);
 	}
 	INIT_LIST_HEAD(&c->active);
-	c->current_hw = NULL;
+	this_cpu_write(lm_vmx_current, NULL);
 	vmx_vmxoff();
 	intel_pt_handle_vmx(0);
 	lm_cr4_clear(X86_CR4_VMXE);
 }
 
-void lm_vmx_reload_gdt(void)
-{
-	native_load_gdt(this_cpu_ptr(&vmx_cpus.gdt));
-}
-
 /* ---- which VMCS is where ---- */
 
-/**
- * lm_vmx_use - make a VMCS current on this CPU
- * @hw: active here or nowhere
- *
- * Interrupts off.
- */
-void lm_vmx_use(struct lm_hw *hw)
+/* The slow part of lm_vmx_use(). */
+void lm_vmx_switch(struct lm_hw *hw)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpus);
 
-	if (likely(c->current_hw == hw))
-		return;
 	if (unlikely(hw->fresh)) {
 		vmx_vmclear(hw->vmcs_pa);
 		hw->fresh = false;
 	}
 	WARN_ON_ONCE(vmx_vmptrld(hw->vmcs_pa));
-	c->current_hw = hw;
+	this_cpu_write(lm_vmx_current, hw);
 	if (hw->cpu >= 0)
 		return;
 	hw->cpu = smp_processor_id();
@@ -467,11 +467,9 @@ void lm_vmx_use(struct lm_hw *hw)
  */
 void lm_vmx_clear(struct lm_hw *hw)
 {
-	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpus);
-
 	vmx_vmclear(hw->vmcs_pa);
-	if (c->current_hw == hw)
-		c->current_hw = NULL;
+	if (this_cpu_read(lm_vmx_current) == hw)
+		this_cpu_write(lm_vmx_current, NULL);
 	list_del(&hw->node);
 	hw->launched = false;
 	hw->cpu = -1;

@@ -171,13 +171,10 @@ static bool vmx_exit_host(u32 info)
  * An event whose delivery the exit interrupted (28.2.4).  INT n, INT3, INTO and INT1
  * are still at RIP and run again.
  */
-static u32 vmx_vectoring(struct lm_vcpu *vcpu)
+static noinline u32 vmx_vectored(struct lm_vcpu *vcpu, u32 info)
 {
-	u32 info = vmx_read(IDT_VECTORING_INFO_FIELD);
 	u64 event = info;
 
-	if (likely(!(info & LM_EV_VALID)))
-		return 0;
 	if ((info & INTR_TYPE) >= INTR_SOFT_INT)
 		return info;
 	/* Bochs forgets which virtual interrupt it was; it is in service already (30.2.2). */
@@ -190,19 +187,26 @@ static u32 vmx_vectoring(struct lm_vcpu *vcpu)
 	return info;
 }
 
+static __always_inline u32 vmx_vectoring(struct lm_vcpu *vcpu)
+{
+	u32 info = vmx_read(IDT_VECTORING_INFO_FIELD);
+
+	return likely(!(info & LM_EV_VALID)) ? 0 : vmx_vectored(vcpu, info);
+}
+
 /* Exits that have more to say than their number. */
-static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
+static noinline void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 {
 	struct lm_exit *e = &vcpu->exit;
 	u32 info;
 
-	vcpu->hw->l1d_flush = true;
-	switch (reason) {
-	case EXIT_REASON_EPT_VIOLATION:
+	if (likely(reason == EXIT_REASON_EPT_VIOLATION)) {
 		info = vmx_vectoring(vcpu);
 		vmx_iret_access(vcpu, info);
 		vmx_exit_npf(e, info);
-		break;
+		return;
+	}
+	switch (reason) {
 	case EXIT_REASON_PML_FULL:
 		vmx_iret_access(vcpu, vmx_vectoring(vcpu));
 		e->kind = LM_EXIT_DIRTY;
@@ -219,9 +223,6 @@ static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 	case EXIT_REASON_EOI_INDUCED:
 		e->kind = LM_EXIT_EOI;
 		e->vector = vmx_read(EXIT_QUALIFICATION);
-		break;
-	case EXIT_REASON_IO_INSTRUCTION:
-		vmx_exit_io(e);
 		break;
 	case EXIT_REASON_MSR_READ:
 	case EXIT_REASON_MSR_WRITE:
@@ -242,13 +243,8 @@ static void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 	case EXIT_REASON_TASK_SWITCH:
 		vmx_exit_task(e, vmx_vectoring(vcpu));
 		break;
-	case EXIT_REASON_EPT_MISCONFIG:
-		e->kind = LM_EXIT_UNKNOWN;
-		e->reason = reason;
-		break;
 	default:
-		e->kind = reason & VMX_EXIT_REASONS_FAILED_VMENTRY ? LM_EXIT_FAIL_ENTRY :
-								     LM_EXIT_UNKNOWN;
+		e->kind = LM_EXIT_UNKNOWN;
 		e->reason = reason;
 		break;
 	}
@@ -326,7 +322,7 @@ static __always_inline enum lm_flush_how vmx_flush(struct lm_vcpu *vcpu)
 {
 	enum lm_flush_how how = lm_flush_decide(vcpu, vcpu->hw->tags, true);
 
-	if (unlikely(how != LM_FLUSH_NONE || vcpu->hw->vpid != vcpu->flush.asid))
+	if (unlikely(how != LM_FLUSH_NONE))	/* another tag is a RETAG at least */
 		how = vmx_flush_slow(vcpu, how);
 	return how;
 }
@@ -334,11 +330,10 @@ static __always_inline enum lm_flush_how vmx_flush(struct lm_vcpu *vcpu)
 /* VMLAUNCH or VMRESUME did not even begin (31.4), or the state was refused (27.8). */
 static noinline void vmx_entry_failed(struct lm_vcpu *vcpu, bool began, u64 event)
 {
-	if (!began) {
-		vcpu->exit.kind = LM_EXIT_FAIL_ENTRY;
+	if (!began)
 		vcpu->exit.code = vmx_read(VM_INSTRUCTION_ERROR);
-		vcpu->exit.reason = vcpu->exit.code;
-	}
+	vcpu->exit.kind = LM_EXIT_FAIL_ENTRY;
+	vcpu->exit.reason = vcpu->exit.code;
 	if (vcpu->exit.code == (VMX_EXIT_REASONS_FAILED_VMENTRY | EXIT_REASON_MCE_DURING_VMENTRY))
 		lm_machine_check();
 	/* The event was not delivered. */
@@ -389,8 +384,12 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	u32 reason;
 	u8 plain;
 
-	if (vcpu->dirty | hw->todo)
+	if (likely(vcpu->dirty == LM_S_RIP && !hw->todo)) {
+		vmx_write(GUEST_RIP, vcpu->st.rip);
+		vcpu->dirty = 0;
+	} else if (vcpu->dirty | hw->todo) {
 		lm_vmx_put(vcpu);
+	}
 	if (unlikely(vcpu->entry_work)) {
 		event = vcpu->inject;
 		vmx_entry_work(vcpu);
@@ -401,7 +400,7 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	flushed = vmx_flush(vcpu);
 	if (unlikely(vcpu->st.cr2 != native_read_cr2()))
 		native_write_cr2(vcpu->st.cr2);
-	if (unlikely(READ_ONCE(lm_vmx_check_entries)))
+	if (unlikely(lm_vmx_check_entries))
 		lm_vmx_check();
 	if (static_branch_unlikely(&lm_debug_tlb))
 		lm_tlb_enter(vcpu, hw->vpid, flushed);
@@ -435,6 +434,10 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 		lm_vmx_debug_exit(vcpu);
 	reason = vmx_read(VM_EXIT_REASON);
 	e->code = reason;
+	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
+		vmx_entry_failed(vcpu, true, event);
+		return;
+	}
 	plain = reason < ARRAY_SIZE(vmx_plain) ? vmx_plain[reason] : 0;
 	if (likely(plain)) {
 		e->kind = (plain & ~VMX_INSN) - 1;
@@ -443,11 +446,11 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	} else if (reason == EXIT_REASON_EXCEPTION_NMI && vmx_exit_host(vmx_read(VM_EXIT_INTR_INFO))) {
 		e->kind = LM_EXIT_INTR;
 	} else {
-		vmx_translate(vcpu, reason);
-	}
-	if (unlikely(e->kind == LM_EXIT_FAIL_ENTRY)) {
-		vmx_entry_failed(vcpu, true, event);
-		return;
+		hw->l1d_flush = true;
+		if (reason == EXIT_REASON_IO_INSTRUCTION)
+			vmx_exit_io(e);
+		else
+			vmx_translate(vcpu, reason);
 	}
 	hw->launched = true;
 	if (unlikely(vcpu->ev.nmi_masked))

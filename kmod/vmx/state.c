@@ -20,8 +20,6 @@
 #define CR0_OWNED	(X86_CR0_TS | X86_CR0_MP | X86_CR0_EM | X86_CR0_WP | X86_CR0_AM)
 #define CR0_HIDDEN	(X86_CR0_CD | X86_CR0_NW)
 
-#define DR6_HOST	0xffff0ff0ul
-
 /* AR bytes have AVL, L, D/B and G four bits further up (25.4.1, table 25-2). */
 u32 lm_vmx_ar(const struct lm_seg *s, enum lm_seg_index i)
 {
@@ -47,26 +45,32 @@ static void vmx_put_seg(const struct lm_seg *s, enum lm_seg_index i)
 	vmx_write(GUEST_ES_AR_BYTES + 2 * i, lm_vmx_ar(s, i));
 }
 
-static void vmx_get_seg(struct lm_seg *s, enum lm_seg_index i)
+static __always_inline u16 vmx_attr(u32 ar)
+{
+	return (ar & 0xff) | (ar >> 4 & 0xf00);
+}
+
+static __always_inline void vmx_get_seg(struct lm_state *st, enum lm_seg_index i)
 {
 	u32 ar = vmx_read(GUEST_ES_AR_BYTES + 2 * i);
+	struct lm_seg *s = &st->seg[i];
 
 	s->sel = vmx_read(GUEST_ES_SELECTOR + 2 * i);
 	s->base = vmx_read(GUEST_ES_BASE + 2 * i);
 	s->limit = vmx_read(GUEST_ES_LIMIT + 2 * i);
-	s->attr = (ar & 0xff) | (ar >> 4 & 0xf00);
+	s->attr = vmx_attr(ar);
 	/* DPL of an unusable SS still is the CPL. */
-	if (ar & VMX_AR_UNUSABLE)
+	if (unlikely(ar & VMX_AR_UNUSABLE))
 		s->attr &= ~LM_SEG_P;
 }
 
-static void vmx_get_segs(struct lm_state *st, u32 groups)
+/* A handler may have written one of the two: it must not be read over. */
+static __always_inline void vmx_get_mode(struct lm_vcpu *vcpu)
 {
-	unsigned int i;
-
-	for (i = 0; i < LM_SEGS; i++)
-		if (groups & lm_seg_group(i) & (LM_S_DATA | LM_S_SEGS))
-			vmx_get_seg(&st->seg[i], i);
+	if (likely(!(vcpu->valid & LM_S_CS)))
+		vcpu->st.seg[LM_CS].attr = vmx_attr(vmx_read(GUEST_CS_AR_BYTES));
+	if (likely(!(vcpu->valid & LM_S_SS)))
+		vcpu->st.seg[LM_SS].attr = vmx_attr(vmx_read(GUEST_SS_AR_BYTES));
 }
 
 static void vmx_get_syscall(struct lm_vcpu *vcpu)
@@ -81,12 +85,12 @@ static void vmx_get_syscall(struct lm_vcpu *vcpu)
 		rdmsrl(MSR_KERNEL_GS_BASE, st->kernel_gs_base);
 }
 
-static void vmx_get_shadow(struct lm_vcpu *vcpu)
+static __always_inline void vmx_get_shadow(struct lm_vcpu *vcpu)
 {
-	u32 info = vmx_read(GUEST_INTERRUPTIBILITY_INFO);
-
-	vcpu->st.shadow = info & VMX_BLOCK_MOVSS ? LM_SHADOW_MOVSS :
-			  info & VMX_BLOCK_STI ? LM_SHADOW_STI : LM_SHADOW_NONE;
+	BUILD_BUG_ON(LM_SHADOW_STI != VMX_BLOCK_STI || LM_SHADOW_MOVSS != VMX_BLOCK_MOVSS);
+	/* Never both (27.3.1.5). */
+	vcpu->st.shadow = vmx_read(GUEST_INTERRUPTIBILITY_INFO) &
+			  (VMX_BLOCK_STI | VMX_BLOCK_MOVSS);
 }
 
 static void vmx_get_dr(struct lm_vcpu *vcpu)
@@ -101,7 +105,7 @@ static void vmx_get_dr(struct lm_vcpu *vcpu)
 }
 
 #define VMX_S_USUAL	(LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW)
-#define VMX_S_MODE	(LM_S_RSP | LM_S_CS | LM_S_SS)
+#define VMX_S_MORE	(LM_S_RSP | LM_S_CS | LM_S_SS | LM_S_MODE | LM_S_DATA)
 
 static noinline void vmx_get_rare(struct lm_vcpu *vcpu, u32 groups)
 {
@@ -114,8 +118,12 @@ static noinline void vmx_get_rare(struct lm_vcpu *vcpu, u32 groups)
 		st->cr3 = vmx_read(GUEST_CR3);
 	if (groups & LM_S_CR4)
 		st->cr4 = (st->cr4 & ~hw->cr4_owned) | (vmx_read(GUEST_CR4) & hw->cr4_owned);
-	if (groups & (LM_S_DATA | LM_S_SEGS))
-		vmx_get_segs(st, groups);
+	if (groups & LM_S_SEGS) {
+		vmx_get_seg(st, LM_FS);
+		vmx_get_seg(st, LM_GS);
+		vmx_get_seg(st, LM_LDTR);
+		vmx_get_seg(st, LM_TR);
+	}
 	if (groups & LM_S_DT) {
 		st->gdt.base = vmx_read(GUEST_GDTR_BASE);
 		st->gdt.limit = vmx_read(GUEST_GDTR_LIMIT);
@@ -142,13 +150,21 @@ static __always_inline void vmx_get(struct lm_vcpu *vcpu, u32 groups)
 		vmx_get_shadow(vcpu);
 	if (!(groups & ~VMX_S_USUAL))
 		return;
+	if (groups & LM_S_MODE)
+		vmx_get_mode(vcpu);
+	if (!(groups & ~(VMX_S_USUAL | LM_S_MODE)))
+		return;
 	if (groups & LM_S_RSP)
 		st->gpr[LM_RSP] = vmx_read(GUEST_RSP);
 	if (groups & LM_S_CS)
-		vmx_get_seg(&st->seg[LM_CS], LM_CS);
+		vmx_get_seg(st, LM_CS);
 	if (groups & LM_S_SS)
-		vmx_get_seg(&st->seg[LM_SS], LM_SS);
-	if (groups & ~(VMX_S_USUAL | VMX_S_MODE))
+		vmx_get_seg(st, LM_SS);
+	if (groups & LM_S_DATA) {
+		vmx_get_seg(st, LM_DS);
+		vmx_get_seg(st, LM_ES);
+	}
+	if (groups & ~(VMX_S_USUAL | VMX_S_MORE))
 		vmx_get_rare(vcpu, groups);
 }
 
@@ -182,7 +198,9 @@ static noinline void vmx_get_outside(struct lm_vcpu *vcpu, u32 groups)
 
 void lm_vmx_get(struct lm_vcpu *vcpu, u32 groups)
 {
-	if (likely(vcpu->hw->loaded))
+	if (likely(vcpu->hw->loaded && groups == VMX_S_USUAL))
+		vmx_get(vcpu, VMX_S_USUAL);
+	else if (likely(vcpu->hw->loaded))
 		vmx_get(vcpu, groups);
 	else
 		vmx_get_outside(vcpu, groups);
@@ -253,47 +271,6 @@ static void vmx_put_segs(const struct lm_state *st, u32 groups)
 			vmx_put_seg(&st->seg[i], i);
 }
 
-/* DR6 is in the CPU only while the guest may touch it without an exit. */
-static void vmx_put_dr6(struct lm_vcpu *vcpu)
-{
-	if (!vcpu->dr_loaded)
-		return;
-	set_debugreg(vcpu->st.dr6, 6);
-	vcpu->hw->dr6_loaded = true;
-}
-
-/*
- * SYSCALL needs EFER.SCE; a guest without it cannot tell what the MSRs hold.
- * Nothing in the kernel uses them before the section ends.
- */
-static void vmx_load_syscall(struct lm_vcpu *vcpu)
-{
-	struct lm_hw *hw = vcpu->hw;
-	struct lm_state *st = &vcpu->st;
-
-	if (!(st->efer & EFER_SCE))
-		return;
-	if (!hw->syscall_loaded) {
-		rdmsrl(MSR_STAR, hw->host_star);
-		rdmsrl(MSR_LSTAR, hw->host_lstar);
-		rdmsrl(MSR_SYSCALL_MASK, hw->host_sfmask);
-		hw->syscall_loaded = true;
-	}
-	wrmsrl(MSR_STAR, st->star);
-	wrmsrl(MSR_LSTAR, st->lstar);
-	wrmsrl(MSR_SYSCALL_MASK, st->sfmask);
-}
-
-static void vmx_unload_syscall(struct lm_hw *hw)
-{
-	if (!hw->syscall_loaded)
-		return;
-	hw->syscall_loaded = false;
-	wrmsrl(MSR_STAR, hw->host_star);
-	wrmsrl(MSR_LSTAR, hw->host_lstar);
-	wrmsrl(MSR_SYSCALL_MASK, hw->host_sfmask);
-}
-
 static void vmx_put_syscall(struct lm_vcpu *vcpu)
 {
 	struct lm_state *st = &vcpu->st;
@@ -332,12 +309,12 @@ static noinline void vmx_put_rare(struct lm_vcpu *vcpu, u32 groups)
 	}
 	if (groups & LM_S_DR) {
 		vmx_write(GUEST_DR7, st->dr7);
-		vmx_put_dr6(vcpu);
+		lm_vmx_put_dr6(vcpu);
 	}
 	if (groups & LM_S_SYSCALL)
 		vmx_put_syscall(vcpu);
 	if (groups & (LM_S_SYSCALL | LM_S_EFER))
-		vmx_load_syscall(vcpu);
+		lm_vmx_put_syscall(vcpu);
 	if (groups & LM_S_PAT)
 		vmx_write(GUEST_IA32_PAT, st->pat);
 	if (groups & LM_S_PDPTRS)
@@ -373,35 +350,6 @@ void lm_vmx_put(struct lm_vcpu *vcpu)
 		vmx_put_rare(vcpu, groups);
 }
 
-/* ---- the section ---- */
-
-void lm_vmx_load(struct lm_vcpu *vcpu)
-{
-	struct lm_hw *hw = vcpu->hw;
-
-	lm_vmx_use(hw);
-	lm_vmx_host_load(hw);
-	wrmsrl(MSR_KERNEL_GS_BASE, vcpu->st.kernel_gs_base);
-	vmx_load_syscall(vcpu);
-	vmx_put_dr6(vcpu);
-	hw->l1d_flush = true;
-	hw->loaded = true;
-}
-
-/* Give DR6 back to the host, which takes it for its own at its next #DB. */
-static void vmx_unload_dr6(struct lm_vcpu *vcpu)
-{
-	struct lm_hw *hw = vcpu->hw;
-	unsigned long dr6;
-
-	if (likely(!hw->dr6_loaded))
-		return;
-	hw->dr6_loaded = false;
-	get_debugreg(dr6, 6);
-	vcpu->st.dr6 = dr6;
-	set_debugreg(DR6_HOST, 6);
-}
-
 /**
  * lm_vmx_dirty - empty the log of dirty pages (29.3.6)
  * @vcpu: in its section
@@ -417,39 +365,4 @@ void lm_vmx_dirty(struct lm_vcpu *vcpu)
 	for (i = (u16)(last + 1); i <= VMX_PML_FIRST; i++)
 		lm_mem_logged(vcpu, hw->pml[i]);
 	vmx_write(GUEST_PML_INDEX, VMX_PML_FIRST);
-}
-
-void lm_vmx_unload(struct lm_vcpu *vcpu)
-{
-	struct lm_hw *hw = vcpu->hw;
-
-	/* Every exit to user space shows them. */
-	lm_need_state(vcpu, LM_S_RFLAGS | LM_S_SHADOW);
-	if (hw->pml && READ_ONCE(vcpu->vm->mem.logs))
-		lm_vmx_dirty(vcpu);
-	vmx_unload_dr6(vcpu);
-	if (!(vcpu->valid & LM_S_SYSCALL))
-		rdmsrl(MSR_KERNEL_GS_BASE, vcpu->st.kernel_gs_base);
-	hw->loaded = false;
-	vmx_unload_syscall(hw);
-	lm_vmx_host_unload(hw);
-}
-
-/*
- * lm_vmx_window - let the host take what is pending
- *
- * All that its interrupt handlers need is the host's already, but for DR6.  An NMI
- * or machine check that ended the run was handed on right after the exit.
- */
-void lm_vmx_window(struct lm_vcpu *vcpu)
-{
-	struct lm_hw *hw = vcpu->hw;
-
-	vmx_unload_dr6(vcpu);
-	local_irq_enable();
-	asm volatile("nop");	/* the instruction after STI runs first */
-	local_irq_disable();
-	lm_vmx_host_refresh(hw);
-	vmx_put_dr6(vcpu);
-	hw->l1d_flush = true;
 }

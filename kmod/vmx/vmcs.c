@@ -76,7 +76,7 @@ int lm_vmx_vcpu_init(struct lm_vcpu *vcpu)
 	hw->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	if (!hw->msr_bitmap)
 		goto free_vmcs;
-	if (boot_cpu_has(X86_FEATURE_ARCH_PERFMON)) {
+	if (lm_vmx_caps.perf) {
 		hw->msr_lists = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 		if (!hw->msr_lists)
 			goto free_bitmap;

@@ -9,8 +9,10 @@
 
 #include <linux/jump_label.h>
 #include <linux/list.h>
+#include <linux/percpu.h>
 #include <linux/types.h>
 #include <asm/asm.h>
+#include <asm/desc_defs.h>
 #include <asm/vmx.h>
 
 struct lm_tag_pool;
@@ -121,8 +123,9 @@ struct vmx_msr_lists {
  * @host_rsp, @host_cr3, @host_cr4, @host_fs_base: what HOST_* hold
  * @host_debugctl: the host's, which an exit clears
  * @host_kernel_gs: the host's MSR while the guest's is in the CPU
- * @host_star, @host_lstar, @host_sfmask: likewise, if @syscall_loaded
- * @ds, @es, @fs, @gs, @ldt: the host's selectors, which an exit makes null
+ * @star, @lstar, @sfmask: what these MSRs hold, if @syscall_loaded
+ * @ds, @es, @fs, @gs, @ldt: the host's selectors, which an exit makes null; @selectors:
+ *	the first four
  * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
  * @dr6_loaded: DR6 is the guest's
  * @debug: with debug_state
@@ -151,8 +154,14 @@ struct lm_hw {
 	u32 nr_msrs;
 	u64 perf_host, perf_guest;
 	u64 host_rsp, host_cr3, host_cr4, host_fs_base;
-	u64 host_debugctl, host_kernel_gs, host_star, host_lstar, host_sfmask;
-	u16 ds, es, fs, gs, ldt;
+	u64 host_debugctl, host_kernel_gs, star, lstar, sfmask;
+	union {
+		struct {
+			u16 ds, es, fs, gs;
+		};
+		u64 selectors;
+	};
+	u16 ldt;
 	struct vmx_debug *debug;
 };
 
@@ -164,6 +173,7 @@ struct lm_hw {
  * @revision: of VMCS regions
  * @timer_shift: the preemption timer counts changes of this bit of the TSC
  * @vpid: tags are used
+ * @perf: perf counts on this host, so that guests need other values of its MSRs
  * @perf_ctrl: PERF_GLOBAL_CTRL is loaded at entries and exits
  * @ept_ad: the CPU sets accessed and dirty bits of the nested table
  */
@@ -173,22 +183,35 @@ struct vmx_caps {
 	u64 ept;
 	u32 revision;
 	u8 timer_shift;
-	bool vpid, ept_ad, perf_ctrl;
+	bool vpid, ept_ad, perf, perf_ctrl;
 };
 
 extern struct vmx_caps lm_vmx_caps;
 extern bool lm_vmx_check_entries;
 DECLARE_STATIC_KEY_FALSE(lm_vmx_l1d);
+DECLARE_PER_CPU(struct lm_hw *, lm_vmx_current);	/* whose VMCS is current */
+DECLARE_PER_CPU(struct desc_ptr, lm_vmx_gdt);		/* an exit leaves the limit at 64 KiB */
 
 /* caps.c */
 int lm_vmx_setup(void);
 void lm_vmx_teardown(void);
 int lm_vmx_cpu_on(void);
 void lm_vmx_cpu_off(void);
-void lm_vmx_use(struct lm_hw *hw);
+void lm_vmx_switch(struct lm_hw *hw);
 void lm_vmx_clear(struct lm_hw *hw);
 void lm_vmx_leave_cpu(struct lm_vcpu *vcpu);
-void lm_vmx_reload_gdt(void);
+
+/**
+ * lm_vmx_use - make a VMCS current on this CPU
+ * @hw: active here or nowhere
+ *
+ * Interrupts off.
+ */
+static __always_inline void lm_vmx_use(struct lm_hw *hw)
+{
+	if (unlikely(this_cpu_read(lm_vmx_current) != hw))
+		lm_vmx_switch(hw);
+}
 
 /* vmcs.c */
 int lm_vmx_vcpu_init(struct lm_vcpu *vcpu);
@@ -202,9 +225,13 @@ void lm_vmx_set_proc(struct lm_hw *hw, u32 proc);
 /* host.c */
 u64 lm_vmx_tr_base(void);
 void lm_vmx_host_cpu(struct lm_hw *hw);
-void lm_vmx_host_load(struct lm_hw *hw);
-void lm_vmx_host_unload(struct lm_hw *hw);
+void lm_vmx_host_on(void);
 void lm_vmx_host_refresh(struct lm_hw *hw);
+void lm_vmx_put_syscall(struct lm_vcpu *vcpu);
+void lm_vmx_put_dr6(struct lm_vcpu *vcpu);
+void lm_vmx_load(struct lm_vcpu *vcpu);
+void lm_vmx_unload(struct lm_vcpu *vcpu);
+void lm_vmx_window(struct lm_vcpu *vcpu);
 
 /* apic.c */
 u32 lm_vmx_apic_controls(struct lm_vcpu *vcpu, u32 proc2);
@@ -216,10 +243,6 @@ void lm_vmx_exit_apic_access(struct lm_vcpu *vcpu);
 u32 lm_vmx_ar(const struct lm_seg *s, enum lm_seg_index i);
 void lm_vmx_get(struct lm_vcpu *vcpu, u32 groups);
 void lm_vmx_put(struct lm_vcpu *vcpu);
-void lm_vmx_load(struct lm_vcpu *vcpu);
-void lm_vmx_unload(struct lm_vcpu *vcpu);
-void lm_vmx_window(struct lm_vcpu *vcpu);
-
 void lm_vmx_dirty(struct lm_vcpu *vcpu);
 
 /* exit.c */

@@ -12,6 +12,7 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
+#include "../irq/chips.h"
 #include "../lamina.h"
 
 #define LM_CR0_KNOWN	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
@@ -216,15 +217,6 @@ int lm_write_cr8(struct lm_vcpu *vcpu, u64 val)
 	else
 		vcpu->x86.cr8 = val;
 	return 0;
-}
-
-/**
- * lm_read_cr8 - MOV from CR8
- * @vcpu: the vCPU
- */
-u64 lm_read_cr8(struct lm_vcpu *vcpu)
-{
-	return vcpu->lapic ? lm_lapic_tpr(vcpu) : vcpu->x86.cr8;
 }
 
 /**

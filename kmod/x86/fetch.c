@@ -84,8 +84,28 @@ end:
 	return ~0ull;
 }
 
-#define LM_QUICK_STATE	(LM_S_RIP | LM_S_RFLAGS | LM_S_CR0 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | \
-			 LM_S_CS | LM_S_SS)
+#define LM_QUICK_STATE	(LM_S_RIP | LM_S_RFLAGS | LM_S_CR0 | LM_S_EFER | LM_S_MODE)
+#define LM_QUICK_PAGING	(LM_S_CR3 | LM_S_CR4)
+
+static noinline void lm_quick_more(struct lm_vcpu *vcpu)
+{
+	const struct lm_state *st = &vcpu->st;
+	u32 more = 0;
+
+	if (st->cr0 & X86_CR0_PG)
+		more |= LM_QUICK_PAGING;
+	if (!lm_st_is_64(st))
+		more |= LM_S_CS;
+	lm_need_state(vcpu, more);
+}
+
+/* What lm_quick_bytes() and lm_insn_key() look at; where each read costs, not more. */
+static __always_inline void lm_quick_state(struct lm_vcpu *vcpu)
+{
+	lm_need_state(vcpu, LM_QUICK_STATE);
+	if (~vcpu->valid & (LM_QUICK_PAGING | LM_S_CS))
+		lm_quick_more(vcpu);
+}
 
 /*
  * The 16 bytes from CS:RIP on, if that is simple; false: nothing was done.  The
@@ -132,7 +152,7 @@ end:
  */
 bool lm_fetch_quick(struct lm_vcpu *vcpu, u64 *to)
 {
-	lm_need_state(vcpu, LM_QUICK_STATE);
+	lm_quick_state(vcpu);
 	return lm_quick_bytes(vcpu, to);
 }
 
@@ -163,7 +183,7 @@ const struct lm_insn *lm_insn_quick(struct lm_vcpu *vcpu)
 	struct lm_exit *e = &vcpu->exit;
 	struct lm_insn_cached *c;
 
-	lm_need_state(vcpu, LM_QUICK_STATE);
+	lm_quick_state(vcpu);
 	if (!e->nr_bytes) {
 		if (!lm_quick_bytes(vcpu, e->words))
 			return NULL;

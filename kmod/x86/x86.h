@@ -167,7 +167,6 @@ int lm_write_cr0(struct lm_vcpu *vcpu, u64 val);
 int lm_write_cr3(struct lm_vcpu *vcpu, u64 val);
 int lm_write_cr4(struct lm_vcpu *vcpu, u64 val);
 int lm_write_cr8(struct lm_vcpu *vcpu, u64 val);
-u64 lm_read_cr8(struct lm_vcpu *vcpu);
 int lm_write_efer(struct lm_vcpu *vcpu, u64 val, bool host);
 int lm_write_xcr0(struct lm_vcpu *vcpu, u32 index, u64 val);
 bool lm_xcr0_valid(u64 supported, u64 val);

@@ -112,10 +112,8 @@ static inline void lm_test_apic_enable(struct lm_irq_vm *t)
 
 static inline void lm_test_out(struct lm_vcpu *v, u16 port, u8 byte)
 {
-	u32 val = byte;
-
 	local_irq_disable();
-	lm_pio_dev(v, port, 1, true, &val);
+	lm_pio_out(v, port, 1, byte);
 	local_irq_enable();
 }
 
@@ -124,7 +122,7 @@ static inline u8 lm_test_in(struct lm_vcpu *v, u16 port)
 	u32 val = 0;
 
 	local_irq_disable();
-	lm_pio_dev(v, port, 1, false, &val);
+	lm_pio_in(v, port, 1, &val);
 	local_irq_enable();
 	return val;
 }

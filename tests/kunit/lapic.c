@@ -65,7 +65,7 @@ static void lm_lapic_test_priority(struct kunit *test)
 	lm_test_apic_write(v, APIC_TASKPRI, 0xf0);
 	KUNIT_EXPECT_EQ(test, lm_irq_pending(v), -1);
 	KUNIT_EXPECT_EQ(test, lm_test_ack(v), -1);
-	KUNIT_EXPECT_EQ(test, lm_lapic_tpr(v), 15ull);
+	KUNIT_EXPECT_EQ(test, lm_read_cr8(v), 15ull);
 	clear_bit(LM_REQ_EVENT, &v->requests);
 	lm_lapic_set_tpr(v, 3);
 	KUNIT_EXPECT_TRUE(test, test_bit(LM_REQ_EVENT, &v->requests));
@@ -260,9 +260,9 @@ static void lm_lapic_test_mmio(struct kunit *test)
 	lm_mmio_dev(v, 0xfee00080, 1, true, &val);
 	lm_mmio_dev(v, 0xfee00080, 8, true, &val);
 	lm_mmio_dev(v, 0xfee00084, 4, true, &val);
-	KUNIT_EXPECT_EQ(test, lm_lapic_tpr(v), 0ull);
+	KUNIT_EXPECT_EQ(test, lm_read_cr8(v), 0ull);
 	lm_mmio_dev(v, 0xfee00080, 4, true, &val);
-	KUNIT_EXPECT_EQ(test, lm_lapic_tpr(v), 5ull);
+	KUNIT_EXPECT_EQ(test, lm_read_cr8(v), 5ull);
 	KUNIT_EXPECT_EQ(test, lm_mmio_dev(v, 0xfee01000, 4, false, &val), LM_USER);
 	/* Read-only id; moved page. */
 	local_irq_enable();

@@ -217,9 +217,9 @@ static void lm_pic_test_state(struct kunit *test)
 	lm_pic_program(v, 1);
 	val = 0xa5f8;
 	local_irq_disable();
-	KUNIT_EXPECT_EQ(test, lm_pio_dev(v, 0x4d0, 2, true, &val), LM_DONE);
+	KUNIT_EXPECT_EQ(test, lm_pio_out(v, 0x4d0, 2, val), LM_DONE);
 	val = ~0u;
-	KUNIT_EXPECT_EQ(test, lm_pio_dev(v, 0x4d0, 2, false, &val), LM_DONE);
+	KUNIT_EXPECT_EQ(test, lm_pio_in(v, 0x4d0, 2, &val), LM_DONE);
 	local_irq_enable();
 	KUNIT_EXPECT_EQ(test, val, 0x84f8u);
 }
