@@ -38,12 +38,11 @@ amd) interrupted='code == 0x61' ;;	# APM vol. 2, appendix C
 esac
 echo "$interrupted" >$tracing/events/lamina/lm_exit/filter
 echo 1 >$tracing/events/lamina/lm_exit/enable
-mem "$@" --seconds 6 plain >/tmp/plain &
+mem "$@" --seconds 10 plain >/tmp/plain &
 pid=$!
-tries=0
 dmesg -c >/dev/null
-while [ $tries -lt 20 ] && ! grep -q lm_exit: $tracing/trace; do
-	tries=$((tries + 1))
+# As often as it takes, while the guest runs.
+until grep -q 'mem-plain' /tmp/plain || grep -q lm_exit: $tracing/trace; do
 	sleep 0.$tick
 	echo l >/proc/sysrq-trigger
 done
