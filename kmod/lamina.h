@@ -75,7 +75,7 @@ enum lm_result {
 #define LM_S_SYSCALL	BIT(13)	/* STAR … SYSENTER_EIP, KERNEL_GS_BASE */
 #define LM_S_SHADOW	BIT(14)	/* interrupt shadow */
 #define LM_S_PAT	BIT(15)
-#define LM_S_PDPTRS	BIT(16)	/* only where lm_caps.pdptrs; never read back */
+#define LM_S_PDPTRS	BIT(16)	/* only where lm_caps.pdptrs */
 #define LM_S_DATA	BIT(17)	/* DS ES */
 #define LM_S_MODE	BIT(18)	/* L and D/B of CS, DPL of SS: in attr of these, which may be void else */
 #define LM_S_ALL	GENMASK(18, 0)

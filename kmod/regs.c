@@ -176,10 +176,11 @@ void lm_sync_out(struct lm_vcpu *vcpu)
 	u64 valid = READ_ONCE(vcpu->run->kvm_valid_regs);
 
 	BUILD_BUG_ON(sizeof(struct kvm_sync_regs) > SYNC_REGS_SIZE_BYTES);
+	/* First, since it brings the CR2 of a waiting page fault into its register. */
+	if (valid & KVM_SYNC_X86_EVENTS)
+		lm_vcpu_events_get(vcpu, &s->events);
 	if (valid & KVM_SYNC_X86_REGS)
 		lm_get_regs(vcpu, &s->regs);
 	if (valid & KVM_SYNC_X86_SREGS)
 		lm_sregs_get(vcpu, &s->sregs);
-	if (valid & KVM_SYNC_X86_EVENTS)
-		lm_vcpu_events_get(vcpu, &s->events);
 }

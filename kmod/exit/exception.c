@@ -60,7 +60,7 @@ static int lm_exit_undefined(struct lm_vcpu *vcpu)
 	if (r == LM_DONE && (insn->id == LM_OP_VMCALL || insn->id == LM_OP_VMMCALL) &&
 	    !(READ_ONCE(vcpu->vm->x86.disabled_quirks) & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)) {
 		vcpu->exit.insn_len = insn->len;
-		r = lm_patch_hypercall(vcpu);
+		r = insn->len == 3 ? lm_patch_hypercall(vcpu) : LM_DONE;
 		if (r == LM_NEED)
 			return r;
 		return lm_exit_hypercall(vcpu);

@@ -251,7 +251,7 @@ int lm_irq_deliver(struct lm_vm *vm, const struct lm_msg *m)
 		v = lm_vcpu_by_apic_id(vm, m->dest);
 		return v ? lm_lapic_accept(v, m) : -1;
 	}
-	if (m->x2 && m->dest != LM_DEST_ALL && m->mode != APIC_DM_LOWEST)
+	if (m->logical && m->x2 && m->dest != LM_DEST_ALL && m->mode != APIC_DM_LOWEST)
 		return lm_deliver_cluster(vm, m);
 	return lm_deliver_scan(vm, m);
 }

@@ -55,7 +55,8 @@ static int lm_ioapic_service(struct lm_ioapic *io, unsigned int pin)
 		.logical = rte & LM_RTE_LOGICAL,
 		/* NMI, INIT and the like are edges whatever the pin says. */
 		.level = (rte & LM_RTE_LEVEL) && (rte & LM_RTE_MODE) <= APIC_DM_LOWEST,
-		.dest = dest == LM_DEST_XAPIC_ALL ? LM_DEST_ALL : dest,
+		.dest = dest == LM_DEST_XAPIC_ALL && !READ_ONCE(io->vm->irq.no_broadcast_quirk) ?
+			LM_DEST_ALL : dest,
 	};
 	int r;
 

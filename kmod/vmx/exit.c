@@ -425,7 +425,7 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, hw->host_debugctl);
 	e->nr_bytes = 0;
 	e->insn_len = 0;
-	vcpu->valid = LM_S_CR2 | LM_S_EFER | LM_S_PAT | LM_S_PDPTRS;
+	vcpu->valid = LM_S_CR2 | LM_S_EFER | LM_S_PAT;
 	if (unlikely(failed)) {
 		vmx_entry_failed(vcpu, false, event);
 		return;

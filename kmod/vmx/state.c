@@ -111,6 +111,7 @@ static noinline void vmx_get_rare(struct lm_vcpu *vcpu, u32 groups)
 {
 	struct lm_hw *hw = vcpu->hw;
 	struct lm_state *st = &vcpu->st;
+	unsigned int i;
 
 	if (groups & LM_S_CR0)
 		st->cr0 = (st->cr0 & ~CR0_OWNED) | (vmx_read(GUEST_CR0) & CR0_OWNED);
@@ -134,6 +135,10 @@ static noinline void vmx_get_rare(struct lm_vcpu *vcpu, u32 groups)
 		vmx_get_dr(vcpu);
 	if (groups & LM_S_SYSCALL)
 		vmx_get_syscall(vcpu);
+	/* A guest with PAE loads them with CR3, without an exit. */
+	if (groups & LM_S_PDPTRS)
+		for (i = 0; i < ARRAY_SIZE(st->pdptr); i++)
+			st->pdptr[i] = vmx_read(GUEST_PDPTR0 + 2 * i);
 }
 
 /* The VMCS is current.  What an instruction's end needs comes first. */

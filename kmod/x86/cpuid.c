@@ -768,7 +768,8 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 	struct lm_x86 *x = &vcpu->x86;
 	const struct kvm_cpuid_entry2 *e;
 
-	x->has_xsave = lm_may(vcpu, X86_FEATURE_XSAVE);
+	/* Once XCR0 or PKRU can be the guest's, they are switched, whatever a later CPUID says. */
+	x->has_xsave = lm_may(vcpu, X86_FEATURE_XSAVE) || (lm_cr4(vcpu) & X86_CR4_OSXSAVE);
 	x->has_xsaves = x->has_xsave && lm_cpuid_has(vcpu, X86_FEATURE_XSAVES);
 	x->has_rdtscp = lm_cpuid_has(vcpu, X86_FEATURE_RDTSCP) ||
 			lm_cpuid_has(vcpu, X86_FEATURE_RDPID);
@@ -778,7 +779,6 @@ static void lm_cpuid_derive(struct lm_vcpu *vcpu)
 	x->has_long = lm_may(vcpu, X86_FEATURE_LM);
 	x->has_smep = lm_cpuid_has(vcpu, X86_FEATURE_SMEP);
 	x->has_smap = lm_cpuid_has(vcpu, X86_FEATURE_SMAP);
-	/* Once the guest can write PKRU, it is switched, whatever a later CPUID says. */
 	x->has_pku = lm_may(vcpu, X86_FEATURE_PKU) || (x->xcr0 & XFEATURE_MASK_PKRU) ||
 		     (lm_cr4(vcpu) & X86_CR4_PKE);
 	x->has_pse36 = lm_may(vcpu, X86_FEATURE_PSE36);

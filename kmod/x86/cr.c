@@ -523,6 +523,7 @@ int lm_sregs2_get(struct lm_vcpu *vcpu, struct kvm_sregs2 *s)
 	if (!lm_caps.pdptrs || !lm_pae_paging(st->cr0, st->cr4, st->efer) ||
 	    test_bit(LM_REQ_PDPTRS, &vcpu->requests))
 		return 0;
+	lm_need_state(vcpu, LM_S_PDPTRS);
 	memcpy(s->pdptrs, st->pdptr, sizeof(s->pdptrs));
 	s->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	return 0;

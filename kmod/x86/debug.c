@@ -17,7 +17,7 @@ MODULE_PARM_DESC(debug_state, "check at every entry what is cached of control bl
 #define STATE_F(field, bit) { #field, offsetof(struct lm_state, field), \
 	sizeof_field(struct lm_state, field), LM_S_##bit }
 
-/* PDPTRS are never read back. */
+/* Not the PDPTRS: they mean something with PAE paging alone. */
 static const struct lm_field state_fields[] = {
 	STATE_F(rip, RIP), STATE_F(gpr[LM_RSP], RSP), STATE_F(rflags, RFLAGS),
 	STATE_F(cr0, CR0), STATE_F(cr2, CR2), STATE_F(cr3, CR3), STATE_F(cr4, CR4),

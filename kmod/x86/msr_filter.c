@@ -8,6 +8,7 @@
  * each vCPU runs before it enters again (LM_REQ_FILTER).
  */
 #include <linux/bitmap.h>
+#include <linux/nospec.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -21,7 +22,6 @@ struct lm_msr_range {
 };
 
 struct lm_msr_filter {
-	struct rcu_head rcu;
 	bool deny;			/* MSRs in no range */
 	unsigned int nr;
 	struct lm_msr_range range[KVM_MSR_FILTER_MAX_RANGES];
@@ -38,18 +38,13 @@ static void lm_filter_destroy(struct lm_msr_filter *f)
 	kfree(f);
 }
 
-static void lm_filter_rcu(struct rcu_head *head)
-{
-	lm_filter_destroy(container_of(head, struct lm_msr_filter, rcu));
-}
-
 static bool lm_filter_denies(const struct lm_msr_filter *f, u32 msr, u32 access)
 {
 	const struct lm_msr_range *r;
 
 	for (r = f->range; r < f->range + f->nr; r++)
 		if (msr - r->base < r->nr && (r->flags & access))
-			return !test_bit(msr - r->base, r->allowed);
+			return !test_bit(array_index_nospec(msr - r->base, r->nr), r->allowed);
 	return f->deny;
 }
 
@@ -147,8 +142,10 @@ int lm_msr_filter_set(struct lm_vm *vm, void __user *arg)
 	}
 	lm_flush_all(vm);	/* returns when all have left their guests */
 	mutex_unlock(&vm->lock);
+	/* Not call_rcu(): callers in a loop would pile them up. */
 	if (old)
-		call_rcu(&old->rcu, lm_filter_rcu);
+		synchronize_rcu();
+	lm_filter_destroy(old);
 	return 0;
 }
 
