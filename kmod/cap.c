@@ -69,6 +69,11 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_ENABLE_CAP:
 	case KVM_CAP_ENABLE_CAP_VM:
 	case KVM_CAP_DISABLE_QUIRKS:
+	case KVM_CAP_SPLIT_IRQCHIP:
+	case KVM_CAP_EXCEPTION_PAYLOAD:
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+	case KVM_CAP_KVMCLOCK_CTRL:
+	case KVM_CAP_VAPIC:
 	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 		return 1;
 	case KVM_CAP_DISABLE_QUIRKS2:
@@ -178,12 +183,36 @@ static int lm_enforce_pv(void *obj, u64 arg)
 	return 0;
 }
 
+static int lm_enable_payload(void *obj, u64 arg)
+{
+	struct lm_vm *vm = obj;
+
+	WRITE_ONCE(vm->x86.exception_payload, arg);
+	return 0;
+}
+
+static int lm_enable_triple_fault(void *obj, u64 arg)
+{
+	struct lm_vm *vm = obj;
+
+	WRITE_ONCE(vm->x86.triple_fault_event, arg);
+	return 0;
+}
+
+static int lm_enable_split_irqchip(void *obj, u64 arg)
+{
+	return lm_irq_split(obj, arg);
+}
+
 static const struct lm_cap lm_vm_caps[] = {
 	{ KVM_CAP_MAX_VCPU_ID, ~0ull, lm_enable_max_vcpu_id },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1, lm_enable_platform_info },
 	{ KVM_CAP_X86_USER_SPACE_MSR, LM_USER_MSR, lm_enable_user_msr },
 	{ KVM_CAP_DISABLE_QUIRKS, ~0ull, lm_enable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, LM_QUIRKS, lm_enable_quirks },
+	{ KVM_CAP_EXCEPTION_PAYLOAD, ~0ull, lm_enable_payload },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, ~0ull, lm_enable_triple_fault },
+	{ KVM_CAP_SPLIT_IRQCHIP, U32_MAX, lm_enable_split_irqchip },
 	{ KVM_CAP_X2APIC_API, LM_X2APIC_FLAGS, lm_enable_x2apic },
 };
 

@@ -300,6 +300,8 @@ enum lm_request {
 	LM_REQ_TRIPLE_FAULT,
 	LM_REQ_PDPTRS,		/* read PAE's top entries from memory again (lm_caps.pdptrs) */
 	LM_REQ_FILTER,		/* the VM's MSR filter changed: backend.update */
+	LM_REQ_IOAPIC_EOI,	/* tell user space's IOAPIC of lm_vcpu.ioapic_eoi */
+	LM_REQ_VAPIC,		/* there is a word to keep in step with the LAPIC; stays set */
 	LM_REQ_BELL,		/* doorbells of devices were rung: leave the section and answer them */
 	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
@@ -359,6 +361,7 @@ struct lm_vcpu {
 	bool sigmask_set;
 
 	struct lm_lapic *lapic;		/* (c) NULL without an in-kernel irqchip */
+	u8 ioapic_eoi;			/* (v) vector, with LM_REQ_IOAPIC_EOI */
 	struct lm_x86 x86;		/* (v) cpuid, msr, fpu, tsc, pv areas */
 	struct lm_flush_cpu flush;	/* (s) ASID or VPID and generations */
 	struct lm_mem_cpu mem;		/* (v, s) table-page cache, last slot, model TLB */

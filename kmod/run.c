@@ -221,6 +221,11 @@ static int lm_serve(struct lm_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return LM_USER;
 	}
+	if (test_and_clear_bit(LM_REQ_IOAPIC_EOI, &vcpu->requests)) {
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = vcpu->ioapic_eoi;
+		return LM_USER;
+	}
 	if (vcpu->requests & (BIT(LM_REQ_LAPIC) | BIT(LM_REQ_BELL)))
 		return LM_AGAIN;
 	if (test_and_clear_bit(LM_REQ_CLOCK, &vcpu->requests)) {
@@ -245,6 +250,11 @@ static int lm_serve(struct lm_vcpu *vcpu)
 	}
 	if (test_and_clear_bit(LM_REQ_FILTER, &vcpu->requests))
 		lm_backend_update(vcpu);
+	if (unlikely(test_bit(LM_REQ_VAPIC, &vcpu->requests))) {
+		r = lm_vapic_sync(vcpu);
+		if (r)
+			return r;
+	}
 	if (!test_bit(LM_REQ_EVENT, &vcpu->requests))
 		return LM_DONE;
 	if (unlikely(++vcpu->nr_events > LM_EVENTS_PER_WINDOW)) {
@@ -312,6 +322,9 @@ static int lm_inside(struct lm_vcpu *vcpu)
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
 		r = LM_NEED;
 	}
+	/* What cannot be had now is asked for at the next entry. */
+	if (unlikely(test_bit(LM_REQ_VAPIC, &vcpu->requests)) && r != LM_NEED)
+		lm_vapic_sync(vcpu);
 	lm_section_leave(vcpu);
 	return r;
 }
@@ -359,7 +372,7 @@ static void lm_show_run(struct lm_vcpu *vcpu)
 	run->cr8 = lm_read_cr8(vcpu);
 	run->apic_base = vcpu->x86.apic_base_msr;
 	run->flags = 0;
-	run->ready_for_interrupt_injection = !vcpu->lapic && lm_events_irq_ready(vcpu);
+	run->ready_for_interrupt_injection = vcpu->vm->irq.pic || lm_events_irq_ready(vcpu);
 }
 
 /**
@@ -389,12 +402,11 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 		vcpu->task = get_task_struct(current);
 		lm_vm_runs(vcpu->vm);
 	}
-	if (!vcpu->lapic) {
+	if (!vcpu->lapic)
 		vcpu->x86.cr8 = READ_ONCE(run->cr8) & 15;
-		/* A window may be wanted now, or no longer. */
-		if (READ_ONCE(run->request_interrupt_window) || vcpu->want_irq_window)
-			set_bit(LM_REQ_EVENT, &vcpu->requests);
-	}
+	/* A window may be wanted now, or no longer. */
+	if (!vcpu->vm->irq.pic && (READ_ONCE(run->request_interrupt_window) || vcpu->want_irq_window))
+		set_bit(LM_REQ_EVENT, &vcpu->requests);
 	/* It tells nothing new but what completes the last exit, whose reason stays. */
 	immediate = READ_ONCE(run->immediate_exit);
 	if (!immediate)

@@ -142,7 +142,7 @@ static int lm_user_interrupt(struct lm_vcpu *vcpu, const struct kvm_interrupt *i
 {
 	if (irq->irq > 255)
 		return -EINVAL;
-	if (vcpu->lapic)
+	if (vcpu->vm->irq.pic)
 		return -ENXIO;
 	if (vcpu->ev.user_irq >= 0)
 		return -EEXIST;
@@ -307,6 +307,11 @@ static long lm_vcpu_struct_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, void 
 	LM_SET(KVM_SET_MP_STATE, struct kvm_mp_state, lm_set_mp_state);
 	LM_GET(KVM_GET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_get);
 	LM_SET(KVM_SET_VCPU_EVENTS, struct kvm_vcpu_events, lm_vcpu_events_set);
+	case KVM_TPR_ACCESS_REPORTING:
+		r = lm_tpr_reporting(vcpu, buf);
+		out = r ? 0 : size;
+		break;
+	LM_SET(KVM_SET_VAPIC_ADDR, struct kvm_vapic_addr, lm_vapic_set);
 	LM_SET(KVM_X86_SETUP_MCE, u64, lm_mce_setup);
 	LM_SET(KVM_X86_SET_MCE, struct kvm_x86_mce, lm_mce_inject);
 	LM_SET(KVM_INTERRUPT, struct kvm_interrupt, lm_user_interrupt);
@@ -352,6 +357,8 @@ static noinline long lm_vcpu_locked_ioctl(struct lm_vcpu *vcpu, unsigned int ioc
 		return lm_vcpu_enable_cap(vcpu, p);
 	case KVM_GET_STATS_FD:
 		return lm_stats_fd_vcpu(vcpu);
+	case KVM_KVMCLOCK_CTRL:
+		return lm_pvclock_stopped(vcpu);
 	case KVM_NMI:
 		lm_vcpu_nmi(vcpu);
 		return 0;

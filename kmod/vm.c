@@ -183,7 +183,7 @@ static int lm_vm_create_pit(struct lm_vm *vm, void __user *arg)
 	mutex_lock(&vm->lock);
 	if (vm->irq.pit)
 		r = -EEXIST;
-	else if (!vm->irq.in_kernel)
+	else if (!vm->irq.pic)
 		r = -ENOENT;
 	else
 		r = lm_irq_create_pit(vm, &cfg);
@@ -262,9 +262,7 @@ static int lm_vm_irqchip(struct lm_vm *vm, void __user *arg, bool set)
 	chip = memdup_user(arg, sizeof(*chip));
 	if (IS_ERR(chip))
 		return PTR_ERR(chip);
-	r = -ENXIO;
-	if (READ_ONCE(vm->irq.in_kernel))
-		r = set ? lm_irqchip_set(vm, chip) : lm_irqchip_get(vm, chip);
+	r = set ? lm_irqchip_set(vm, chip) : lm_irqchip_get(vm, chip);
 	if (!r && !set && copy_to_user(arg, chip, sizeof(*chip)))
 		r = -EFAULT;
 	kfree(chip);

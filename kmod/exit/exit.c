@@ -75,8 +75,7 @@ static int lm_exit_window(struct lm_vcpu *vcpu)
 	vcpu->want_irq_window = false;
 	vcpu->entry_work = true;
 	set_bit(LM_REQ_EVENT, &vcpu->requests);
-	if (vcpu->lapic || !READ_ONCE(vcpu->run->request_interrupt_window) ||
-	    vcpu->ev.user_irq >= 0)
+	if (!lm_events_user_window(vcpu) || !lm_events_irq_ready(vcpu))
 		return LM_DONE;
 	vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 	return LM_USER;

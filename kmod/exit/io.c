@@ -231,6 +231,11 @@ int lm_exit_npf(struct lm_vcpu *vcpu)
 	trace_lm_npf(vcpu, r);
 	if (r != LM_FAULT_MMIO)
 		return r;
+	if (unlikely(test_bit(LM_REQ_VAPIC, &vcpu->requests))) {
+		r = lm_vapic_sync(vcpu);
+		if (r)
+			return r;
+	}
 	/* Code in a device, or the guest's page table in one: no memory to go on from. */
 	if (unlikely(e->npf.exec || e->npf.table))
 		return lm_user_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);

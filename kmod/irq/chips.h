@@ -85,6 +85,12 @@ static __always_inline struct lm_pit *lm_irq_pit(const struct lm_irq *irq)
 	return smp_load_acquire(&irq->pit);	/* pairs with lm_irq_create_pit() */
 }
 
+/* PIC and IOAPIC are here as well. */
+static __always_inline bool lm_irq_has_chips(const struct lm_irq *irq)
+{
+	return lm_irq_ready(irq) && irq->pic;
+}
+
 int lm_irq_deliver(struct lm_vm *vm, const struct lm_msg *m);
 void lm_msi_decode(const struct lm_vm *vm, u32 lo, u32 hi, u32 data, struct lm_msg *m);
 
@@ -137,6 +143,9 @@ struct lm_lapic {
 	bool present;		/* by APIC_BASE (v) */
 	bool x2apic;		/* (v) */
 	u64 base;		/* APIC_BASE (v) */
+	u64 vapic;		/* guest address of the word of vapic.c, 0: none (v) */
+	u8 vapic_tpr;		/* TPR as that word had it last (v) */
+	bool report_tpr;	/* user space hears of accesses to TPR (v) */
 	atomic_t init_sipi;	/* LM_INIT_PENDING, LM_SIPI_PENDING */
 	u8 sipi_vector;
 	unsigned long esr_pending; /* errors since ESR was written (a) */
@@ -196,6 +205,8 @@ int lm_lapic_accept(struct lm_vcpu *vcpu, const struct lm_msg *m);
 bool lm_lapic_lint0(struct lm_vcpu *vcpu);
 void lm_lapic_icr(struct lm_lapic *l, u32 icr, u32 dest);
 void lm_lapic_error(struct lm_lapic *l, u32 bit);
+void lm_lapic_set_tpr8(struct lm_lapic *l, u8 val);
+void lm_tpr_report(struct lm_vcpu *vcpu, bool write);
 void lm_lapic_mmio(struct lm_lapic *l, unsigned int off, unsigned int bytes, bool write, void *val);
 
 void lm_timer_init(struct lm_lapic *l);

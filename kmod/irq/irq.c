@@ -85,6 +85,33 @@ int lm_irq_create_chips(struct lm_vm *vm)
 }
 
 /**
+ * lm_irq_split() - KVM_CAP_SPLIT_IRQCHIP: LAPICs here, PIC and IOAPIC in user space
+ * @vm: the VM
+ * @pins: of the IOAPIC: that many GSIs from 0 on are its; with any, EOIs of level
+ *	interrupts go to user space
+ *
+ * All routes are MSIs, and there are none at first.
+ *
+ * Return: 0; -EEXIST: there is an irqchip, or a vCPU; -EINVAL.
+ */
+int lm_irq_split(struct lm_vm *vm, u32 pins)
+{
+	struct lm_irq *irq = &vm->irq;
+	int r = -EEXIST;
+
+	if (pins > LM_MAX_ROUTES)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (!irq->in_kernel && !vm->nr_vcpus) {
+		irq->user_ioapic = pins;
+		smp_store_release(&irq->in_kernel, true);	/* that before the flag */
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+/**
  * lm_irq_create_pit() - KVM_CREATE_PIT2
  * @vm: the VM, its lock held
  * @cfg: as copied in
@@ -97,7 +124,7 @@ int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg)
 
 	if (vm->irq.pit)
 		return -EEXIST;
-	if (!vm->irq.in_kernel)
+	if (!vm->irq.pic)
 		return -ENOENT;
 	if (cfg->flags & ~KVM_PIT_SPEAKER_DUMMY)
 		return -EINVAL;
@@ -186,7 +213,7 @@ int lm_pio_out(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 val)
 
 	if (bus && lm_bus_write(vcpu, bus, port, bytes, val & (U32_MAX >> (32 - 8 * bytes))))
 		return LM_DONE;
-	if (port > LM_PIO_LAST || !lm_irq_ready(irq))
+	if (port > LM_PIO_LAST || !lm_irq_has_chips(irq))
 		return LM_USER;
 	if (unlikely(bytes != 1))
 		return lm_pio_out_wide(irq, port, bytes, val);
@@ -206,7 +233,7 @@ int lm_pio_in(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 *val)
 {
 	struct lm_irq *irq = &vcpu->vm->irq;
 
-	if (port > LM_PIO_LAST || !lm_irq_ready(irq))
+	if (port > LM_PIO_LAST || !lm_irq_has_chips(irq))
 		return LM_USER;
 	return lm_pio_in_wide(irq, port, bytes, val);
 }
@@ -233,6 +260,8 @@ int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, v
 			lm_lapic_mmio(l, gpa & ~PAGE_MASK, bytes, write, val);
 			return LM_DONE;
 		}
+	}
+	if (likely(l && irq->ioapic)) {
 		off = gpa - READ_ONCE(irq->ioapic->base);
 		if (off < LM_IOAPIC_SIZE) {
 			lm_ioapic_mmio(irq->ioapic, off, bytes, write, val);
@@ -260,7 +289,7 @@ int lm_irqchip_get(struct lm_vm *vm, struct kvm_irqchip *chip)
 {
 	struct lm_irq *irq = &vm->irq;
 
-	if (!lm_irq_ready(irq))
+	if (!lm_irq_has_chips(irq))
 		return -ENXIO;
 	memset(&chip->chip, 0, sizeof(chip->chip));
 	switch (chip->chip_id) {
@@ -289,7 +318,7 @@ int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip)
 {
 	struct lm_irq *irq = &vm->irq;
 
-	if (!lm_irq_ready(irq))
+	if (!lm_irq_has_chips(irq))
 		return -ENXIO;
 	switch (chip->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:

@@ -44,7 +44,7 @@ enum lm_irq_source {
 };
 
 struct lm_irq {
-	struct lm_ioapic *ioapic;	/* set once together with pic (l) */
+	struct lm_ioapic *ioapic;	/* set once together with pic (l); NULL: user space has them */
 	struct lm_pic *pic;
 	struct lm_pit *pit;		/* set once (l); smp_load_acquire */
 	struct lm_routing __rcu *routing;
@@ -55,7 +55,8 @@ struct lm_irq {
 	spinlock_t irqfds_lock;		/* inside an eventfd's wait queue lock */
 	struct list_head resamplers;	/* irqfds with a resamplefd: RCU, writers under lock */
 	struct mutex lock;		/* irqfd, ioeventfd, routing updates */
-	bool in_kernel;			/* KVM_CREATE_IRQCHIP done (l, read with READ_ONCE) */
+	bool in_kernel;			/* LAPICs and routes are here (l, read with READ_ONCE) */
+	bool user_ioapic;		/* split: user space wants to know of level EOIs (l) */
 	bool x2apic_format;		/* KVM_CAP_X2APIC_API: 32-bit ids in MSIs, KVM_GET_LAPIC */
 	bool no_broadcast_quirk;	/* KVM_CAP_X2APIC_API: id 255 is everybody to xAPICs alone */
 	bool released;			/* VM file closed: no new irqfds (under lock) */
@@ -102,6 +103,8 @@ int lm_irq_init(struct lm_vm *vm);
 void lm_irq_destroy(struct lm_vm *vm);
 void lm_irq_release(struct lm_vm *vm);		/* VM file closed: drop irqfds and ioeventfds */
 int lm_irq_create_chips(struct lm_vm *vm);	/* KVM_CREATE_IRQCHIP; vm->lock held */
+int lm_irq_split(struct lm_vm *vm, u32 pins);	/* KVM_CAP_SPLIT_IRQCHIP */
+bool lm_irq_user_pic(struct lm_vcpu *vcpu);	/* INTR of this vCPU comes from user space */
 /* KVM_CREATE_PIT2; vm->lock held */
 int lm_irq_create_pit(struct lm_vm *vm, const struct kvm_pit_config *cfg);
 /* KVM_IRQ_LINE[_STATUS]: any; the status as KVM has it: 1 delivered, 0 coalesced, -1 masked */
@@ -153,6 +156,9 @@ void lm_lapic_timer_tsc_changed(struct lm_vcpu *vcpu);
 void lm_lapic_timer_exit(struct lm_vcpu *vcpu);		/* section: lm_vcpu.exit_tsc has come */
 void lm_lapic_timer_halt(struct lm_vcpu *vcpu);		/* its thread is about to sleep */
 int lm_lapic_lvt_deliver(struct lm_vcpu *vcpu, u32 reg);	/* APIC_LVTPC etc.; any */
+int lm_vapic_set(struct lm_vcpu *vcpu, const struct kvm_vapic_addr *va);
+int lm_vapic_sync(struct lm_vcpu *vcpu);	/* section: LM_DONE or LM_NEED */
+int lm_tpr_reporting(struct lm_vcpu *vcpu, const struct kvm_tpr_access_ctl *ctl);
 /* KVM_HC_SEND_IPI */
 int lm_lapic_pv_ipi(struct lm_vcpu *vcpu, u64 low, u64 high, u32 min, u64 icr, bool long_mode);
 

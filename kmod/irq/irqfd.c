@@ -229,6 +229,9 @@ static int lm_irqfd_assign(struct lm_vm *vm, const struct kvm_irqfd *args)
 
 	if (!lm_irq_ready(irq))
 		return -EINVAL;
+	/* Who has the IOAPIC hears of the EOI, and resamples. */
+	if ((args->flags & KVM_IRQFD_FLAG_RESAMPLE) && !lm_irq_has_chips(irq))
+		return -EINVAL;
 	file = fget(args->fd);
 	if (!file)
 		return -EBADF;

@@ -139,6 +139,45 @@ static int lm_lapic_deliverable(const struct lm_lapic *l)
 	return irr >= 0 && (irr & 0xf0) > (lm_lapic_ppr(l) & 0xf0) ? irr : -1;
 }
 
+/* INTR is up, and this vCPU takes it: from the PIC, or from user space that has one. */
+static bool lm_extint(const struct lm_lapic *l)
+{
+	const struct lm_pic *pic = l->vcpu->vm->irq.pic;
+
+	if (likely(!l->takes_pic))
+		return false;
+	return pic ? READ_ONCE(pic->output) : l->vcpu->ev.user_irq >= 0;
+}
+
+/* The vector that goes with it, or -1. */
+static int lm_extint_ack(struct lm_vcpu *vcpu)
+{
+	struct lm_pic *pic = vcpu->vm->irq.pic;
+	int vector;
+
+	if (!pic) {
+		vector = vcpu->ev.user_irq;
+		vcpu->ev.user_irq = -1;
+		return vector;
+	}
+	vector = lm_pic_ack(pic);
+	/* With automatic EOI INTR may have stayed up, which is no new edge. */
+	if (READ_ONCE(pic->output))
+		set_bit(LM_REQ_EVENT, &vcpu->requests);
+	return vector;
+}
+
+/**
+ * lm_irq_user_pic() - does INTR of this vCPU come from user space?
+ * @vcpu: the vCPU, its own thread
+ *
+ * Return: true without a PIC in the kernel, unless the LAPIC keeps INTR out.
+ */
+bool lm_irq_user_pic(struct lm_vcpu *vcpu)
+{
+	return !vcpu->vm->irq.pic && (!vcpu->lapic || vcpu->lapic->takes_pic);
+}
+
 /**
  * lm_irq_pending() - is there an interrupt that the vCPU could take?
  * @vcpu: the vCPU, its own thread
@@ -153,7 +192,7 @@ int lm_irq_pending(struct lm_vcpu *vcpu)
 
 	if (unlikely(!l))
 		return vcpu->ev.user_irq;
-	if (unlikely(l->takes_pic) && READ_ONCE(vcpu->vm->irq.pic->output))
+	if (unlikely(lm_extint(l)))
 		return 256;
 	if (l->hw)
 		lm_lapic_pull(l);
@@ -174,7 +213,7 @@ int lm_irq_to_inject(struct lm_vcpu *vcpu)
 
 	if (!l || !l->hw)
 		return lm_irq_pending(vcpu);
-	return unlikely(l->takes_pic) && READ_ONCE(vcpu->vm->irq.pic->output) ? 256 : -1;
+	return unlikely(lm_extint(l)) ? 256 : -1;
 }
 
 /**
@@ -188,16 +227,10 @@ int lm_irq_ack(struct lm_vcpu *vcpu)
 	struct lm_lapic *l = vcpu->lapic;
 	int vector;
 
-	if (unlikely(!l)) {
-		vector = vcpu->ev.user_irq;
-		vcpu->ev.user_irq = -1;
-		return vector;
-	}
-	if (unlikely(l->takes_pic) && READ_ONCE(vcpu->vm->irq.pic->output)) {
-		vector = lm_pic_ack(vcpu->vm->irq.pic);
-		/* With automatic EOI INTR may have stayed up, which is no new edge. */
-		if (READ_ONCE(vcpu->vm->irq.pic->output))
-			set_bit(LM_REQ_EVENT, &vcpu->requests);
+	if (unlikely(!l))
+		return lm_extint_ack(vcpu);
+	if (unlikely(lm_extint(l))) {
+		vector = lm_extint_ack(vcpu);
 		if (vector >= 0)
 			return vector;
 	}
@@ -248,16 +281,23 @@ void lm_lapic_eoi(struct lm_vcpu *vcpu)
 
 /**
  * lm_lapic_eoi_done() - an interrupt has ended: tell the IOAPIC if it wants to know
- * @vcpu: the vCPU, its own thread
+ * @vcpu: the vCPU, its own thread; user space's IOAPIC hears of it before the next entry
  * @vector: no longer in service
  */
 void lm_lapic_eoi_done(struct lm_vcpu *vcpu, u8 vector)
 {
 	bool level = lm_reg(vcpu->lapic, APIC_TMR + (vector >> 5) * 16) & BIT(vector & 31);
-	struct lm_ioapic *io = vcpu->vm->irq.ioapic;
+	struct lm_irq *irq = &vcpu->vm->irq;
 
-	if (unlikely(level || test_bit(vector, io->eoi_map)))
-		lm_ioapic_eoi(io, vector, level);
+	if (unlikely(!irq->ioapic)) {
+		if (level && irq->user_ioapic) {
+			vcpu->ioapic_eoi = vector;
+			set_bit(LM_REQ_IOAPIC_EOI, &vcpu->requests);
+		}
+		return;
+	}
+	if (unlikely(level || test_bit(vector, irq->ioapic->eoi_map)))
+		lm_ioapic_eoi(irq->ioapic, vector, level);
 }
 
 /**
@@ -280,6 +320,7 @@ int lm_lapic_isr_highest(struct lm_vcpu *vcpu)
  */
 bool lm_lapic_isr_plain(struct lm_vcpu *vcpu)
 {
+	struct lm_ioapic *io = vcpu->vm->irq.ioapic;
 	struct lm_lapic *l = vcpu->lapic;
 	int v;
 
@@ -289,7 +330,7 @@ bool lm_lapic_isr_plain(struct lm_vcpu *vcpu)
 	if (hweight8(l->isr_words) != 1 || hweight32(lm_reg(l, APIC_ISR + (v >> 5) * 16)) != 1)
 		return false;
 	return !(lm_reg(l, APIC_TMR + (v >> 5) * 16) & BIT(v & 31)) &&
-	       !test_bit(v, vcpu->vm->irq.ioapic->eoi_map);
+	       !(io && test_bit(v, io->eoi_map));
 }
 
 /* ---- registers ---- */
@@ -391,7 +432,7 @@ static u32 lm_lapic_read(struct lm_lapic *l, unsigned int off)
 	return lm_reg(l, off);
 }
 
-static void lm_tpr_write(struct lm_lapic *l, u8 val)
+void lm_lapic_set_tpr8(struct lm_lapic *l, u8 val)
 {
 	lm_reg_set(l, APIC_TASKPRI, val);
 	l->vcpu->x86.cr8 = val >> 4;
@@ -466,7 +507,7 @@ void lm_lapic_written(struct lm_vcpu *vcpu, unsigned int off)
 	else if (off == APIC_TDCR)
 		lm_reg_set(l, off, l->timer.tdcr);
 	if (off == APIC_TASKPRI)
-		lm_tpr_write(l, val);
+		lm_lapic_set_tpr8(l, val);
 	else if (l->x2apic && off == APIC_SELF_IPI)
 		lm_lapic_icr(l, APIC_DEST_SELF | val, 0);
 	else
@@ -490,13 +531,15 @@ void lm_lapic_mmio(struct lm_lapic *l, unsigned int off, unsigned int bytes, boo
 	unsigned int reg = off & ~15u;
 	u64 out = 0;
 
+	if (unlikely(l->report_tpr) && reg == APIC_TASKPRI)
+		lm_tpr_report(l->vcpu, write);
 	if (write) {
 		if (unlikely(bytes != 4 || off != reg))
 			return;
 		if (reg == APIC_EOI)
 			lm_lapic_eoi(l->vcpu);
 		else if (reg == APIC_TASKPRI)
-			lm_tpr_write(l, *(u32 *)val);
+			lm_lapic_set_tpr8(l, *(u32 *)val);
 		else
 			lm_lapic_write(l, reg, *(u32 *)val);
 		return;
@@ -564,7 +607,7 @@ static int lm_x2apic_write(struct lm_lapic *l, u32 msr, u64 val)
 		lm_lapic_eoi(l->vcpu);
 		break;
 	case APIC_TASKPRI:
-		lm_tpr_write(l, val);
+		lm_lapic_set_tpr8(l, val);
 		break;
 	case APIC_SELF_IPI:
 		lm_lapic_icr(l, APIC_DEST_SELF | (u32)val, 0);
@@ -666,7 +709,7 @@ int lm_lapic_msr_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 void lm_lapic_set_tpr(struct lm_vcpu *vcpu, u64 cr8)
 {
 	if (vcpu->lapic)
-		lm_tpr_write(vcpu->lapic, (cr8 & 15) << 4);
+		lm_lapic_set_tpr8(vcpu->lapic, (cr8 & 15) << 4);
 }
 
 bool lm_lapic_is_at(struct lm_vcpu *vcpu, u64 gpa)

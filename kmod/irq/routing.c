@@ -177,7 +177,7 @@ static int lm_route_parse(const struct lm_vm *vm, const struct kvm_irq_routing_e
 		return -EINVAL;
 	switch (e->type) {
 	case KVM_IRQ_ROUTING_IRQCHIP:
-		if (e->flags || e->u.irqchip.irqchip >= KVM_NR_IRQCHIPS)
+		if (e->flags || e->u.irqchip.irqchip >= KVM_NR_IRQCHIPS || !vm->irq.pic)
 			return -EINVAL;
 		if (e->u.irqchip.pin >= (e->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC ?
 					 LM_IOAPIC_PINS : 8))

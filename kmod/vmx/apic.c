@@ -119,7 +119,9 @@ static void vmx_eoi_exits(struct lm_vcpu *vcpu)
 
 	for (i = 0; i < 4; i++) {
 		bits = lm_reg(l, APIC_TMR + 32 * i) |
-		       (u64)lm_reg(l, APIC_TMR + 32 * i + 16) << 32 | READ_ONCE(io->eoi_map[i]);
+		       (u64)lm_reg(l, APIC_TMR + 32 * i + 16) << 32;
+		if (io)
+			bits |= READ_ONCE(io->eoi_map[i]);
 		if (unlikely(bits != hw->eoi_exit[i])) {
 			hw->eoi_exit[i] = bits;
 			vmx_write(EOI_EXIT_BITMAP0 + 2 * i, bits);

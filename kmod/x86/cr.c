@@ -379,7 +379,7 @@ int lm_sregs_get(struct lm_vcpu *vcpu, struct kvm_sregs *s)
 {
 	const struct lm_state *st = &vcpu->st;
 	u64 event = vcpu->ev.inflight;
-	int irq = vcpu->ev.user_irq;
+	int irq = vcpu->lapic ? -1 : vcpu->ev.user_irq;
 
 	lm_need_state(vcpu, LM_S_CR0 | LM_S_CR2 | LM_S_CR3 | LM_S_CR4 | LM_S_EFER | LM_S_CS |
 		      LM_S_SS | LM_S_DATA | LM_S_SEGS | LM_S_DT);

@@ -199,6 +199,9 @@ static void lm_inject_exception(struct lm_vcpu *vcpu, u64 event)
 		vcpu->ev.soft_rip = vcpu->st.rip;
 		lm_request(vcpu, LM_REQ_EVENT);		/* forget that before the next entry */
 	}
+	/* Real mode pushes none, whatever user space asked for (SDM vol. 3, 26.2.1.3). */
+	if ((event & LM_EV_ERROR) && !(lm_cr0(vcpu) & X86_CR0_PE))
+		event &= ~LM_EV_ERROR & GENMASK_ULL(31, 0);
 	vcpu->inject = event;
 	vcpu->inject_len = 0;
 }
@@ -257,38 +260,12 @@ static void lm_prepare_inflight(struct lm_vcpu *vcpu)
 	ev->inflight = 0;
 }
 
-static int lm_next_irq(struct lm_vcpu *vcpu)
-{
-	int vector = lm_irq_pending(vcpu);
-
-	return vector < 0 && !vcpu->lapic ? vcpu->ev.user_irq : vector;
-}
-
-static int lm_take_irq(struct lm_vcpu *vcpu)
-{
-	int vector = lm_irq_ack(vcpu);
-
-	if (vector < 0 && !vcpu->lapic) {
-		vector = vcpu->ev.user_irq;
-		vcpu->ev.user_irq = -1;
-	}
-	return vector;
-}
-
-/* Of these what the CPU does not deliver by itself. */
-static int lm_irq_for_entry(struct lm_vcpu *vcpu)
-{
-	int vector = lm_irq_to_inject(vcpu);
-
-	return vector < 0 && !vcpu->lapic ? vcpu->ev.user_irq : vector;
-}
-
 static void lm_prepare_irq(struct lm_vcpu *vcpu)
 {
 	int vector;
 
-	if (lm_irq_for_entry(vcpu) < 0) {
-		if (!vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window))
+	if (lm_irq_to_inject(vcpu) < 0) {
+		if (lm_events_user_window(vcpu))
 			vcpu->want_irq_window = true;
 		return;
 	}
@@ -296,13 +273,13 @@ static void lm_prepare_irq(struct lm_vcpu *vcpu)
 		vcpu->want_irq_window = true;
 		return;
 	}
-	vector = lm_take_irq(vcpu);
+	vector = lm_irq_ack(vcpu);
 	if (vector < 0)
 		return;
 	vcpu->inject = LM_EV_VALID | LM_EV_INTR | (u8)vector;
 	vcpu->inject_len = 0;
 	vcpu->stat.irq_injected++;
-	vcpu->want_irq_window = lm_irq_for_entry(vcpu) >= 0;
+	vcpu->want_irq_window = lm_irq_to_inject(vcpu) >= 0 || lm_events_user_window(vcpu);
 	if ((vcpu->x86.pv_eoi & 1) && !vcpu->want_irq_window && lm_lapic_isr_plain(vcpu))
 		lm_pv_eoi_arm(vcpu);	/* not armed, the guest exits at its EOI as ever */
 }
@@ -426,14 +403,23 @@ void lm_events_cancel(struct lm_vcpu *vcpu)
 }
 
 /**
- * lm_events_irq_ready - would an interrupt be delivered at once?
- * @vcpu: without an in-kernel LAPIC
+ * lm_events_user_window - does user space wait until it can inject an interrupt?
+ * @vcpu: the vCPU, by its own thread
+ */
+bool lm_events_user_window(struct lm_vcpu *vcpu)
+{
+	return lm_irq_user_pic(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window);
+}
+
+/**
+ * lm_events_irq_ready - would an interrupt of user space be delivered at once?
+ * @vcpu: the vCPU, by its own thread
  */
 bool lm_events_irq_ready(struct lm_vcpu *vcpu)
 {
 	const struct lm_events *ev = &vcpu->ev;
 
-	return ev->user_irq < 0 && !ev->exc && !ev->inflight && !vcpu->inject &&
+	return lm_irq_user_pic(vcpu) && ev->user_irq < 0 && !ev->exc && !ev->inflight && !vcpu->inject &&
 	       lm_irq_allowed(vcpu);
 }
 
@@ -455,7 +441,7 @@ bool lm_events_runnable(struct lm_vcpu *vcpu)
 		return true;
 	if (vcpu->lapic && lm_lapic_init_sipi_pending(vcpu))
 		return true;
-	return lm_next_irq(vcpu) >= 0 && (lm_rflags(vcpu) & X86_EFLAGS_IF);
+	return lm_irq_pending(vcpu) >= 0 && (lm_rflags(vcpu) & X86_EFLAGS_IF);
 }
 
 void lm_events_reset(struct lm_vcpu *vcpu)
@@ -495,28 +481,35 @@ int lm_vcpu_events_get(struct lm_vcpu *vcpu, struct kvm_vcpu_events *e)
 {
 	struct lm_events *ev = &vcpu->ev;
 	u64 exc = ev->exc ? ev->exc : lm_is_exc(ev->inflight) ? ev->inflight : 0;
+	const struct lm_vm_x86 *vx = &vcpu->vm->x86;
 	u64 type = ev->inflight & LM_EV_TYPE;
 	bool valid = ev->inflight & LM_EV_VALID;
+	bool payload = READ_ONCE(vx->exception_payload);
+	u8 vector = exc & LM_EV_VECTOR;
 
 	memset(e, 0, sizeof(*e));
 	/*
-	 * An exception is reported as injected, and its payload is in its register
-	 * then, as without KVM_CAP_EXCEPTION_PAYLOAD.
+	 * Without KVM_CAP_EXCEPTION_PAYLOAD an exception that waits is reported as
+	 * injected, and its payload is in its register then.
 	 */
-	if (ev->exc) {
+	if (ev->exc && !payload) {
 		lm_deliver_payload(vcpu);
-		ev->exc_payload = lm_delivered_payload(vcpu, exc & LM_EV_VECTOR);
+		ev->exc_payload = lm_delivered_payload(vcpu, vector);
+	} else if (ev->exc) {
+		e->exception_has_payload = vector == X86_TRAP_PF || vector == X86_TRAP_DB;
+		e->exception_payload = ev->exc_payload;
 	}
 	if (exc) {
-		e->exception.injected = 1;
-		e->exception.nr = exc & LM_EV_VECTOR;
+		e->exception.pending = ev->exc && payload;
+		e->exception.injected = !e->exception.pending;
+		e->exception.nr = vector;
 		e->exception.has_error_code = !!(exc & LM_EV_ERROR);
 		e->exception.error_code = exc >> 32;
 	}
 	if (valid && type == LM_EV_INTR) {
 		e->interrupt.injected = 1;
 		e->interrupt.nr = ev->inflight & LM_EV_VECTOR;
-	} else if (ev->user_irq >= 0) {
+	} else if (!vcpu->lapic && ev->user_irq >= 0) {
 		e->interrupt.injected = 1;
 		e->interrupt.nr = ev->user_irq;
 	}
@@ -526,17 +519,35 @@ int lm_vcpu_events_get(struct lm_vcpu *vcpu, struct kvm_vcpu_events *e)
 	e->nmi.pending = atomic_read(&ev->nmi_pending);
 	e->nmi.masked = ev->nmi_masked;
 	e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	if (payload)
+		e->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (READ_ONCE(vx->triple_fault_event)) {
+		e->triple_fault.pending = test_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests);
+		e->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	}
 	return 0;
 }
 
-static int lm_vcpu_events_check(const struct kvm_vcpu_events *e)
+/* Does an exception wait, with a payload perhaps?  Else it may be injected. */
+static bool lm_events_pending(const struct kvm_vcpu_events *e)
 {
-	const u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-			  KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
+	return (e->flags & KVM_VCPUEVENT_VALID_PAYLOAD) && e->exception.pending;
+}
 
+static int lm_vcpu_events_check(struct lm_vcpu *vcpu, const struct kvm_vcpu_events *e)
+{
+	const struct lm_vm_x86 *vx = &vcpu->vm->x86;
+	u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+		    KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
+
+	if (READ_ONCE(vx->exception_payload))
+		known |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (READ_ONCE(vx->triple_fault_event))
+		known |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	if (e->flags & ~known)
 		return -EINVAL;
-	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == X86_TRAP_NMI))
+	if ((e->exception.injected || lm_events_pending(e)) &&
+	    (e->exception.nr > 31 || e->exception.nr == X86_TRAP_NMI))
 		return -EINVAL;
 	if ((e->flags & KVM_VCPUEVENT_VALID_SHADOW) &&
 	    (e->interrupt.shadow & ~(KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI)))
@@ -556,7 +567,7 @@ static int lm_vcpu_events_check(const struct kvm_vcpu_events *e)
 int lm_vcpu_events_set(struct lm_vcpu *vcpu, const struct kvm_vcpu_events *e)
 {
 	struct lm_events *ev = &vcpu->ev;
-	int r = lm_vcpu_events_check(e);
+	int r = lm_vcpu_events_check(vcpu, e);
 
 	if (r)
 		return r;
@@ -564,12 +575,14 @@ int lm_vcpu_events_set(struct lm_vcpu *vcpu, const struct kvm_vcpu_events *e)
 	ev->exc_payload = 0;
 	ev->inflight = 0;
 	ev->inflight_len = 0;
-	if (e->exception.injected) {
+	if (e->exception.injected || lm_events_pending(e)) {
 		bool has_error = e->exception.has_error_code &&
 				 (BIT(e->exception.nr) & LM_HAS_ERROR);
 
 		ev->exc = lm_event_exc(e->exception.nr, has_error, e->exception.error_code);
-		ev->exc_payload = lm_delivered_payload(vcpu, e->exception.nr);
+		ev->exc_payload = lm_events_pending(e) && e->exception_has_payload ?
+				  e->exception_payload :
+				  lm_delivered_payload(vcpu, e->exception.nr);
 	}
 	if (e->nmi.injected)
 		ev->inflight = LM_EV_VALID | LM_EV_NMI | X86_TRAP_NMI;
@@ -589,6 +602,12 @@ int lm_vcpu_events_set(struct lm_vcpu *vcpu, const struct kvm_vcpu_events *e)
 	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
 		atomic_set(&ev->nmi_pending, min_t(u8, e->nmi.pending, 2));
 	ev->nmi_masked = e->nmi.masked;
+	if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
+		if (e->triple_fault.pending)
+			lm_request(vcpu, LM_REQ_TRIPLE_FAULT);
+		else
+			clear_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests);
+	}
 	lm_request(vcpu, LM_REQ_EVENT);
 	return 0;
 }

@@ -237,6 +237,16 @@ int lm_pvclock_update(struct lm_vcpu *vcpu)
 	t.system_time = lm_clock_at(vx, tsc, base);
 	raw_spin_unlock_irqrestore(&vx->clock_lock, flags);
 
+	/* It stays until the guest's watchdogs have seen it and clear it. */
+	if (x->pv_stopped) {
+		t.flags |= PVCLOCK_GUEST_STOPPED;
+	} else {
+		struct pvclock_vcpu_time_info old;
+
+		r = lm_gpa_read(vcpu, LM_PV_ADDR(x->pv_time), &old, sizeof(old));
+		if (r == LM_DONE)
+			t.flags |= old.flags & PVCLOCK_GUEST_STOPPED;
+	}
 	t.tsc_timestamp = lm_tsc_to_guest(vcpu, tsc);
 	t.tsc_to_system_mul = x->tsc_mul;
 	t.tsc_shift = x->tsc_shift;
@@ -245,7 +255,26 @@ int lm_pvclock_update(struct lm_vcpu *vcpu)
 		WRITE_ONCE(x->pv_time, 0);
 		return LM_DONE;
 	}
+	if (r == LM_DONE)
+		x->pv_stopped = false;
 	return r;
+}
+
+/**
+ * lm_pvclock_stopped - KVM_KVMCLOCK_CTRL: the guest was stopped by user space
+ * @vcpu: the vCPU, its mutex held
+ *
+ * Its watchdogs learn by a flag in the clock page that the time that passed was not theirs.
+ *
+ * Return: 0, or -EINVAL: the guest has no clock page
+ */
+int lm_pvclock_stopped(struct lm_vcpu *vcpu)
+{
+	if (!(vcpu->x86.pv_time & 1))
+		return -EINVAL;
+	vcpu->x86.pv_stopped = true;
+	lm_request(vcpu, LM_REQ_CLOCK);
+	return 0;
 }
 
 /**

@@ -80,6 +80,7 @@ struct lm_x86 {
 	u64 pv_time, pv_eoi, pv_steal, pv_poll;
 	u64 steal_last;
 	bool pv_eoi_pending;
+	bool pv_stopped;		/* the next clock page says that the guest was stopped */
 
 	/* what made the last lm_fetch or lm_linear_read answer LM_FAULT */
 	u64 fault_addr;
@@ -102,6 +103,7 @@ struct lm_vm_x86 {
 	u32 user_msr;			/* KVM_MSR_EXIT_REASON_*; any thread sets it */
 	bool no_platform_info;		/* guests may not read it; any thread sets it */
 	u64 disabled_quirks;		/* KVM_X86_QUIRK_*; any thread sets it */
+	bool exception_payload, triple_fault_event; /* in KVM_GET_VCPU_EVENTS; likewise */
 };
 
 int lm_x86_setup(void);			/* at load, after backend.setup: 0 or errno */
@@ -254,6 +256,7 @@ int lm_wall_clock_write(struct lm_vcpu *vcpu, u64 gpa);	/* section: LM_DONE or L
 /* LM_REQ_CLOCK in the section: LM_DONE or LM_NEED */
 int lm_pvclock_update(struct lm_vcpu *vcpu);
 /* LM_REQ_STEAL: after the vCPU's thread was off its CPU */
+int lm_pvclock_stopped(struct lm_vcpu *vcpu);	/* KVM_KVMCLOCK_CTRL */
 int lm_steal_update(struct lm_vcpu *vcpu);
 /*
  * PV EOI.  lm_events_prepare() lets the guest end the only interrupt in service by clearing a flag
@@ -284,6 +287,7 @@ int lm_events_prepare(struct lm_vcpu *vcpu);
 void lm_events_cancel(struct lm_vcpu *vcpu);	/* prepared, but not entered */
 /* vendor found an undelivered event */
 void lm_events_exited(struct lm_vcpu *vcpu, u64 inflight, u8 len);
+bool lm_events_user_window(struct lm_vcpu *vcpu);	/* user space waits until it can inject */
 bool lm_events_irq_ready(struct lm_vcpu *vcpu);	/* would a KVM_INTERRUPT be delivered at once? */
 bool lm_events_runnable(struct lm_vcpu *vcpu);	/* does a halted vCPU have a reason to run? */
 int lm_vcpu_events_get(struct lm_vcpu *vcpu, struct kvm_vcpu_events *e);

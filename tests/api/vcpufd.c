@@ -318,6 +318,85 @@ static void vcpu_events(void)
 	IS(b.exception.nr, 13);
 }
 
+static int enable(uint32_t c, uint64_t arg)
+{
+	struct kvm_enable_cap ec = { .cap = c, .args = { arg } };
+
+	return ioctl(e.vm, KVM_ENABLE_CAP, &ec);
+}
+
+/* An exception that waits keeps its payload apart, once the client asked for that. */
+static void exception_payload(void)
+{
+	struct kvm_vcpu_events a;
+	struct kvm_sregs s;
+
+	full();
+	OK(ioctl(e.vcpu, KVM_GET_VCPU_EVENTS, &a));
+	IS(a.flags & (KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT), 0);
+	a.flags = KVM_VCPUEVENT_VALID_PAYLOAD;
+	ERR(ioctl(e.vcpu, KVM_SET_VCPU_EVENTS, &a), EINVAL);
+	a.flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	ERR(ioctl(e.vcpu, KVM_SET_VCPU_EVENTS, &a), EINVAL);
+	OK(enable(KVM_CAP_EXCEPTION_PAYLOAD, 1));
+	OK(enable(KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1));
+	memset(&a, 0, sizeof(a));
+	a.flags = KVM_VCPUEVENT_VALID_PAYLOAD;
+	a.exception.pending = 1;
+	a.exception.nr = 14;
+	a.exception.has_error_code = 1;
+	a.exception_has_payload = 1;
+	a.exception_payload = 0x12345000;
+	OK(ioctl(e.vcpu, KVM_SET_VCPU_EVENTS, &a));
+	OK(ioctl(e.vcpu, KVM_GET_SREGS, &s));
+	IS(s.cr2, 0);
+	OK(ioctl(e.vcpu, KVM_GET_VCPU_EVENTS, &a));
+	IS(a.flags & (KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT),
+	   KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+	IS(a.exception.pending, 1);
+	IS(a.exception.injected, 0);
+	IS(a.exception_payload, 0x12345000);
+	/* delivered: #PF's handler at 0x1100, and CR2 */
+	memcpy(e.ram + 4 * 14, "\x00\x11\0\0", 4);
+	code(0x1000, SPIN, 4);
+	code(0x1100, "\xe6\x10", 2);
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_SET_VCPU_EVENTS, &a));	/* setting registers dropped it */
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_IO);
+	OK(ioctl(e.vcpu, KVM_GET_SREGS, &s));
+	IS(s.cr2, 0x12345000);
+
+	OK(ioctl(e.vcpu, KVM_GET_VCPU_EVENTS, &a));
+	IS(a.exception.pending | a.exception.injected | a.triple_fault.pending, 0);
+	a.triple_fault.pending = 1;
+	OK(ioctl(e.vcpu, KVM_SET_VCPU_EVENTS, &a));
+	OK(ioctl(e.vcpu, KVM_GET_VCPU_EVENTS, &a));
+	IS(a.triple_fault.pending, 1);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_SHUTDOWN);
+}
+
+/* The guest is told that it was stopped, and clears the flag itself. */
+static void clock_stopped(void)
+{
+	struct { struct kvm_msrs h; struct kvm_msr_entry e; } m = {
+		.h.nmsrs = 1, .e = { .index = 0x4b564d01, .data = 0x9001 },
+	};
+
+	full();
+	set_cpuid(e.vcpu);
+	ERR(ioctl(e.vcpu, KVM_KVMCLOCK_CTRL, 0), EINVAL);
+	IS(ioctl(e.vcpu, KVM_SET_MSRS, &m), 1);
+	code(0x1000, "\xe6\x10\xe6\x10\xe6\x10", 6);
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.ram[0x9000 + 29] & 2, 0);
+	OK(ioctl(e.vcpu, KVM_KVMCLOCK_CTRL, 0));
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.ram[0x9000 + 29] & 2, 2);
+}
+
 static void cpuid2(void)
 {
 	struct { struct kvm_cpuid2 h; struct kvm_cpuid_entry2 e[256]; } c = { .h.nent = 256 }, d;
@@ -662,7 +741,9 @@ static void slot_unmapped(void)
 const struct test vcpu_tests[] = {
 	{ "regs", regs }, { "sregs", sregs }, { "fpu", fpu }, { "xsave", xsave },
 	{ "debugregs", debugregs }, { "msrs", msrs }, { "lapic", lapic }, { "no-lapic", no_lapic },
-	{ "mp-state", mp_state }, { "vcpu-events", vcpu_events }, { "cpuid2", cpuid2 },
+	{ "mp-state", mp_state }, { "vcpu-events", vcpu_events },
+	{ "exception-payload", exception_payload }, { "clock-stopped", clock_stopped },
+	{ "cpuid2", cpuid2 },
 	{ "tsc-khz", tsc_khz }, { "machine-check", machine_check }, { "run-io", run_io },
 	{ "immediate-exit", immediate_exit },
 	{ "signal-mask", signal_mask }, { "nmi", nmi }, { "no-memory", unmapped },

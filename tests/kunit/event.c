@@ -24,6 +24,7 @@
 #define lm_events_prepare		te_events_prepare
 #define lm_events_cancel		te_events_cancel
 #define lm_events_exited		te_events_exited
+#define lm_events_user_window		te_events_user_window
 #define lm_events_irq_ready		te_events_irq_ready
 #define lm_events_runnable		te_events_runnable
 #define lm_events_reset			te_events_reset
