@@ -19,6 +19,8 @@ static struct lm_vcpu *t_vcpu(struct kunit *test)
 	struct lm_vcpu *vcpu = kunit_kzalloc(test, sizeof(*vcpu), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, vcpu);
+	vcpu->vm = kunit_kzalloc(test, sizeof(*vcpu->vm), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vcpu->vm);
 	vcpu->valid = LM_S_ALL;
 	vcpu->x86.apic_base_msr = 0xfee00800;
 	return vcpu;

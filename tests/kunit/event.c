@@ -36,15 +36,18 @@ static int t_irq;		/* what the controllers offer, -1: nothing */
 static int t_then;		/* and after that was taken */
 static int t_acks, t_kicks, t_eoi;
 
+/* A vCPU without a LAPIC has what user space injects, too. */
 int te_irq_pending(struct lm_vcpu *vcpu)
 {
-	return t_irq;
+	return t_irq < 0 && !vcpu->lapic ? vcpu->ev.user_irq : t_irq;
 }
 
 int te_irq_ack(struct lm_vcpu *vcpu)
 {
-	int irq = t_irq;
+	int irq = te_irq_pending(vcpu);
 
+	if (t_irq < 0)
+		vcpu->ev.user_irq = -1;
 	t_irq = t_then;
 	t_then = -1;
 	t_acks++;
@@ -90,7 +93,8 @@ static int t_init(struct kunit *test)
 		return -ENOMEM;
 	/* Without a LAPIC, user space is told when it may inject. */
 	vcpu->run = kunit_kzalloc(test, sizeof(*vcpu->run), GFP_KERNEL);
-	if (!vcpu->run)
+	vcpu->vm = kunit_kzalloc(test, sizeof(*vcpu->vm), GFP_KERNEL);
+	if (!vcpu->run || !vcpu->vm)
 		return -ENOMEM;
 	vcpu->valid = LM_S_ALL;
 	vcpu->st.cr0 = X86_CR0_PE;

@@ -53,6 +53,8 @@ static void t_change(struct lm_state *st)
 	st->pat++;
 }
 
+/* Not on SVM; a part of CS and SS. */
+#define T_NO_FIELDS	(LM_S_PDPTRS | LM_S_MODE)
 /* Groups that the CPU reads at each VMRUN or VMLOAD. */
 #define T_NEVER_CACHED	(LM_S_RIP | LM_S_RSP | LM_S_RFLAGS | LM_S_SEGS | LM_S_SYSCALL | LM_S_SHADOW)
 
@@ -64,7 +66,7 @@ static void put_is_unclean(struct kunit *test)
 	for (bit = 0; bit < fls(LM_S_ALL); bit++) {
 		u32 group = BIT(bit);
 
-		if (group == LM_S_PDPTRS)	/* not on SVM */
+		if (group & T_NO_FIELDS)
 			continue;
 		t->cached = t->vmcb;
 		t->hw.clean = SVM_CLEAN_ALL;
@@ -95,7 +97,7 @@ static void stale_cache_shows(struct kunit *test)
 	lm_svm_get(&t->vcpu, LM_S_ALL);
 	KUNIT_EXPECT_STREQ(test, lm_svm_uncached(&t->vcpu, &t->scratch) ?: "", "");
 	for (bit = 0; bit < fls(LM_S_ALL); bit++) {
-		if (BIT(bit) == LM_S_PDPTRS)
+		if (BIT(bit) & T_NO_FIELDS)
 			continue;
 		t->vcpu.valid = BIT(bit);
 		t_change(&t->vcpu.st);
