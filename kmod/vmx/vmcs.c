@@ -307,6 +307,9 @@ void lm_vmx_todo(struct lm_vcpu *vcpu)
 		vmx_todo_update(vcpu);
 	if (todo & VMX_TODO_TSC)
 		vmx_todo_tsc(vcpu);
+	/* The first entry: what waits in the LAPIC was looked at before there was a VMCS. */
+	if (todo & VMX_TODO_INIT)
+		lm_vmx_apic(vcpu);
 }
 
 void lm_vmx_update(struct lm_vcpu *vcpu)
