@@ -2,11 +2,14 @@
 #ifndef LM_MITIGATE_H
 #define LM_MITIGATE_H
 
+#include <linux/types.h>
 #include <asm/nospec-branch.h>
 
 #include "lamina.h"
 
 DECLARE_PER_CPU(u64, lm_last_vm);	/* id of the VM whose section was the last here */
+
+extern const u16 lm_verw_sel;
 
 void lm_mitigate_setup(void);
 void lm_mitigate_switch(struct lm_vcpu *vcpu);
@@ -37,13 +40,14 @@ static __always_inline void lm_mitigate_leave(void)
 
 /*
  * CPUs that MDS does not concern but MMIO stale data does: a guest may have device
- * registers in its memory, so the buffers are cleared before each entry.
+ * registers in its memory, so the buffers are cleared before each entry.  From 7.0 on a
+ * feature says so, which enter.S asks.
  */
 static __always_inline void lm_mitigate_mmio(void)
 {
 #ifdef LM_HAVE_MMIO_STALE
 	if (static_branch_unlikely(&mmio_stale_data_clear))
-		mds_clear_cpu_buffers();
+		asm volatile("verw %0" : : "m" (lm_verw_sel) : "cc");
 #endif
 }
 

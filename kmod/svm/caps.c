@@ -170,6 +170,27 @@ void lm_svm_teardown(void)
 }
 
 /*
+ * SRSO on Zen 5, where only guests can steer the host's returns: the CPU has a bit
+ * against it, to be set while there are guests.  The kernel clears the feature where
+ * it chose otherwise.
+ */
+static void svm_spec_reduce(bool on)
+{
+#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+	u64 cfg;
+
+	if (!boot_cpu_has(X86_FEATURE_SRSO_BP_SPEC_REDUCE))
+		return;
+	rdmsrl(MSR_ZEN4_BP_CFG, cfg);
+	if (on)
+		cfg |= BIT(MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+	else
+		cfg &= ~BIT(MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+	wrmsrl(MSR_ZEN4_BP_CFG, cfg);
+#endif
+}
+
+/*
  * -EBUSY if somebody else has SVM: ASIDs have no owner that could be asked, so
  * two hypervisors side by side would use each other's TLB entries.
  */
@@ -189,6 +210,7 @@ int lm_svm_cpu_on(void)
 	/* The TLB may hold entries tagged by whoever used SVM before: start with a flush of all. */
 	lm_tag_pool_init(&c->tags, 1, lm_caps.nr_asids - 1);
 	c->on = true;
+	svm_spec_reduce(true);
 	if (svm_pmu_on && svm_pmu_off)
 		svm_pmu_on();
 	return 0;
@@ -210,6 +232,7 @@ void lm_svm_cpu_off(void)
 	svm_stgi();
 	rdmsrl(MSR_EFER, efer);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	svm_spec_reduce(false);
 	if (svm_pmu_on && svm_pmu_off && !in_nmi())	/* NMI: a panic */
 		svm_pmu_off();
 }

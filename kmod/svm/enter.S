@@ -17,6 +17,7 @@
 #include <asm/nospec-branch.h>
 
 #include "../gprs.S"
+#include "../mitigate.S"
 
 	.section .noinstr.text, "ax"
 
@@ -72,8 +73,7 @@ SYM_FUNC_START(lm_svm_vmrun)
 
 	LOAD_GUEST_GPRS
 
-	/* CPU buffers hold the host's data (TSA); touches no register. */
-	VM_CLEAR_CPU_BUFFERS
+	LM_CLEAR_CPU_BUFFERS X86_FEATURE_CLEAR_CPU_BUF_VM
 
 	/*
 	 * With V_INTR_MASKING it is the host's IF that decides whether a
@@ -97,11 +97,10 @@ SYM_FUNC_START(lm_svm_vmrun)
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
 
 	/* Nor its branch predictions the returns (Retbleed, SRSO): before the first RET. */
-	UNTRAIN_RET
-#ifdef X86_FEATURE_IBPB_ON_VMEXIT
-	/* spec_rstack_overflow=ibpb-vmexit */
-	ALTERNATIVE "", "call entry_ibpb", X86_FEATURE_IBPB_ON_VMEXIT
-#endif
+	CALL_UNTRAIN_RET
+	/* retbleed=ibpb, spec_rstack_overflow=ibpb and ibpb-vmexit */
+	LM_IBPB X86_FEATURE_ENTRY_IBPB
+	LM_IBPB X86_FEATURE_IBPB_ON_VMEXIT
 
 	CLEAR_GUEST_GPRS
 	POP_CALLEE_SAVED

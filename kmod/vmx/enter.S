@@ -16,6 +16,7 @@
 #include <asm/unwind_hints.h>
 
 #include "../gprs.S"
+#include "../mitigate.S"
 
 #define VMCS_HOST_RSP	0x6c14
 
@@ -37,13 +38,19 @@ SYM_FUNC_START(lm_vmx_run)
 	movl	$VMCS_HOST_RSP, %eax
 	vmwrite	%rsp, %rax
 .Lrsp_same:
-	/* CPU buffers hold the host's data (MDS); clobbers ZF, so the flag is CF. */
+	/* In CF, since what clears CPU buffers changes ZF. */
 	btl	$0, %edx
 
 	movq	0*8(%rdi), %rax
 	LOAD_GUEST_GPRS
 
-	CLEAR_CPU_BUFFERS
+#ifdef X86_FEATURE_CLEAR_CPU_BUF_VM_MMIO
+	/* From 7.0 on these two say all; before, see lm_mitigate_mmio(). */
+	LM_CLEAR_CPU_BUFFERS X86_FEATURE_CLEAR_CPU_BUF_VM
+	LM_CLEAR_CPU_BUFFERS X86_FEATURE_CLEAR_CPU_BUF_VM_MMIO
+#else
+	LM_CLEAR_CPU_BUFFERS X86_FEATURE_CLEAR_CPU_BUF
+#endif
 
 	jnc	.Llaunch
 	/* The exit arrives below with this very stack. */
@@ -83,7 +90,10 @@ SYM_INNER_LABEL(lm_vmx_exit_point, SYM_L_GLOBAL)
 	xorl	%edx, %edx
 	wrmsr
 .Lno_ibrs:
-#ifdef X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT
+	/* Nor the branch history that it left (BHI); an IBPB is more than that. */
+#ifdef LM_KVM_ONLY_CLEAR_BHB_LOOP
+	LM_IBPB X86_FEATURE_CLEAR_BHB_VMEXIT
+#else
 	CLEAR_BRANCH_HISTORY_VMEXIT
 #endif
 
