@@ -17,7 +17,6 @@
 #include <linux/reboot.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
-#include <linux/syscore_ops.h>
 #include <linux/uaccess.h>
 #include <asm/mce.h>
 #include <asm/msr.h>
@@ -267,11 +266,6 @@ static void lm_resume(void)
 	lm_vms_resumed();
 }
 
-static struct syscore_ops lm_syscore_ops = {
-	.suspend = lm_suspend,
-	.resume = lm_resume,
-};
-
 /* Reboot, halt, kexec: vCPUs leave for good before virtualisation goes. */
 static int lm_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
@@ -468,7 +462,7 @@ static int __init lm_init(void)
 		goto blk;
 	lm_hp_state = r;
 	lm_stats_init();
-	register_syscore_ops(&lm_syscore_ops);
+	lm_syscore_register(lm_suspend, lm_resume);
 	r = register_reboot_notifier(&lm_reboot_nb);
 	if (r)
 		goto syscore;
@@ -496,7 +490,7 @@ module:
 reboot:
 	unregister_reboot_notifier(&lm_reboot_nb);
 syscore:
-	unregister_syscore_ops(&lm_syscore_ops);
+	lm_syscore_unregister();
 	lm_stats_exit();
 	cpuhp_remove_state(lm_hp_state);
 blk:
@@ -519,7 +513,7 @@ static void __exit lm_exit_module(void)
 	unregister_die_notifier(&lm_section_die_nb);
 	unregister_module_notifier(&lm_module_nb);
 	unregister_reboot_notifier(&lm_reboot_nb);
-	unregister_syscore_ops(&lm_syscore_ops);
+	lm_syscore_unregister();
 	lm_stats_exit();
 	cpuhp_remove_state(lm_hp_state);
 	lm_irq_teardown();

@@ -181,7 +181,7 @@ static int lm_outside(struct lm_vcpu *vcpu)
 	/* Off for this task from now on; a host that allows none has sent it SIGBUS. */
 	if (unlikely(vcpu->split_lock)) {
 		vcpu->split_lock = false;
-		handle_guest_split_lock(lm_rip(vcpu));
+		lm_host_split_lock(lm_rip(vcpu));
 	}
 	for (;;) {
 		if (signal_pending(current))
@@ -309,7 +309,7 @@ static int lm_inside(struct lm_vcpu *vcpu)
 		if (unlikely(r == LM_NEED))
 			vcpu->retry = true;
 		/* An answer was brought in with immediate_exit: the guest does not go on. */
-		if (r == LM_DONE && READ_ONCE(vcpu->run->immediate_exit))
+		if (r == LM_DONE && lm_immediate_exit(vcpu->run))
 			r = -EINTR;
 	}
 	if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE) && r == LM_DONE)
@@ -408,7 +408,7 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 	if (!vcpu->vm->irq.pic && (READ_ONCE(run->request_interrupt_window) || vcpu->want_irq_window))
 		set_bit(LM_REQ_EVENT, &vcpu->requests);
 	/* It tells nothing new but what completes the last exit, whose reason stays. */
-	immediate = READ_ONCE(run->immediate_exit);
+	immediate = lm_immediate_exit(run);
 	if (!immediate)
 		run->exit_reason = KVM_EXIT_UNKNOWN;
 	if (immediate && !vcpu->retry)

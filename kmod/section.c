@@ -15,6 +15,7 @@
 
 #include "lamina.h"
 #include "backend.h"
+#include "compat.h"
 #include "mitigate.h"
 #include "section.h"
 
@@ -237,5 +238,5 @@ void lm_section_window(struct lm_vcpu *vcpu)
 	lm_dr_enter(vcpu);
 	/* Between two exits no RCU reader of ours is left: a quiescent state. */
 	if (!context_tracking_enabled_this_cpu())
-		rcu_virt_note_context_switch(smp_processor_id());
+		lm_rcu_note_guest();
 }

@@ -160,19 +160,19 @@ static int lm_mn_age(struct mmu_notifier *mn, unsigned long start, unsigned long
 }
 
 /* Called with a page table lock held, for each page that reclaim looks at: no flush, see lm_tree_age(). */
-static int lm_mn_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
-				   unsigned long start, unsigned long end)
+static lm_young lm_mn_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
+					unsigned long start, unsigned long end)
 {
 	return lm_mn_age(mn, start, end, true);
 }
 
-static int lm_mn_clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
-			     unsigned long start, unsigned long end)
+static lm_young lm_mn_clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
+				  unsigned long start, unsigned long end)
 {
 	return lm_mn_age(mn, start, end, true);
 }
 
-static int lm_mn_test_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long addr)
+static lm_young lm_mn_test_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long addr)
 {
 	return lm_mn_age(mn, addr, addr + 1, false);
 }

@@ -15,7 +15,6 @@
 #include <asm/apicdef.h>
 #include <linux/nospec.h>
 #include <linux/workqueue.h>
-#include <asm/unaligned.h>
 
 #include "../lamina.h"
 

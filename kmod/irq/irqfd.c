@@ -36,7 +36,7 @@ static struct workqueue_struct *lm_irqfd_wq;
 
 int lm_irq_setup(void)
 {
-	lm_irqfd_wq = alloc_workqueue("lamina-irqfd", 0, 0);
+	lm_irqfd_wq = alloc_workqueue("lamina-irqfd", WQ_UNBOUND, 0);
 	return lm_irqfd_wq ? 0 : -ENOMEM;
 }
 

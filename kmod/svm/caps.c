@@ -147,8 +147,10 @@ int lm_svm_setup(void)
 		return -ENOMEM;
 	memset(page_address(iopm), 0xff, PAGE_SIZE << SVM_IOPM_PAGES_ORDER);
 	lm_svm_iopm_pa = __sme_set(page_to_phys(iopm));
-	svm_pmu_on = symbol_get(amd_pmu_enable_virt);
-	svm_pmu_off = symbol_get(amd_pmu_disable_virt);
+	if (LM_MAY_USE_AMD_PMU) {
+		svm_pmu_on = symbol_get(amd_pmu_enable_virt);
+		svm_pmu_off = symbol_get(amd_pmu_disable_virt);
+	}
 	r = svm_alloc_cpus();
 	if (r)
 		lm_svm_teardown();

@@ -161,7 +161,7 @@ static int vmx_read_controls(struct vmx_caps *v, u64 basic)
 		  SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST |
 		  SECONDARY_EXEC_WBINVD_EXITING,
 		  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
-		  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_XSAVES |
+		  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_ENABLE_XSAVES |
 		  SECONDARY_EXEC_TSC_SCALING | SECONDARY_EXEC_ENCLS_EXITING | (no_apicv ? 0 : APICV_CTLS) |
 		  (no_pml ? 0 : SECONDARY_EXEC_ENABLE_PML) |
 		  (no_ple ? 0 : SECONDARY_EXEC_PAUSE_LOOP_EXITING), &v->proc2 },
@@ -221,7 +221,7 @@ static bool vmx_perf(void)
 	int nr = 0;
 
 	preempt_disable();
-	perf_guest_get_msrs(&nr, NULL);
+	lm_perf_guest_get_msrs(&nr);
 	preempt_enable();
 	return nr;
 }
@@ -232,6 +232,10 @@ static int vmx_probe(void)
 
 	if (!(cpuid_ecx(1) & CPUID_1_ECX_VMX))
 		return -ENODEV;
+	if (!LM_MAY_USE_VMX) {
+		pr_err("this kernel keeps VMX for KVM (Linux 6.19 and later): on Intel CPUs Lamina needs an older one\n");
+		return -EOPNOTSUPP;
+	}
 	/* The kernel locks the MSR at boot if the firmware did not. */
 	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &ctl))
 		ctl = 0;
@@ -397,12 +401,11 @@ int lm_vmx_cpu_on(void)
 		pr_err("CPU %d has another VMX than the boot CPU\n", smp_processor_id());
 		return -EIO;
 	}
-	/* With the kernel's shadow kept right: a later write of CR4 without VMXE would be #GP. */
-	lm_cr4_set(X86_CR4_VMXE);
-	intel_pt_handle_vmx(1);
+	lm_vmxe_set();
+	lm_pt_handle_vmx(1);
 	if (vmx_vmxon(page_to_phys(c->region))) {
-		intel_pt_handle_vmx(0);
-		lm_cr4_clear(X86_CR4_VMXE);
+		lm_pt_handle_vmx(0);
+		lm_vmxe_clear();
 		return -EIO;
 	}
 	lm_vmx_host_on();
@@ -434,8 +437,8 @@ void lm_vmx_cpu_off(void)
 	INIT_LIST_HEAD(&c->active);
 	this_cpu_write(lm_vmx_current, NULL);
 	vmx_vmxoff();
-	intel_pt_handle_vmx(0);
-	lm_cr4_clear(X86_CR4_VMXE);
+	lm_pt_handle_vmx(0);
+	lm_vmxe_clear();
 }
 
 /* ---- which VMCS is where ---- */

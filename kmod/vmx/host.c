@@ -69,7 +69,7 @@ static noinline void vmx_host_perf(struct lm_hw *hw)
 	int i, nr = 0;
 
 	hw->pebs = false;
-	m = perf_guest_get_msrs(&nr, NULL);
+	m = lm_perf_guest_get_msrs(&nr);
 	for (i = 0; m && i < nr; i++) {
 		if (m[i].msr == MSR_CORE_PERF_GLOBAL_CTRL && lm_vmx_caps.perf_ctrl) {
 			if (hw->perf_host != m[i].host) {

@@ -197,7 +197,7 @@ static void vmx_init(struct lm_vcpu *vcpu)
 		vmx_write(PML_ADDRESS, virt_to_phys(hw->pml));
 		vmx_write(GUEST_PML_INDEX, VMX_PML_FIRST);
 	}
-	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_XSAVES)
+	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_ENABLE_XSAVES)
 		vmx_write(XSS_EXIT_BITMAP, 0);
 	/* Enclaves are the host's: all of ENCLS exits. */
 	if (lm_vmx_caps.proc2 & SECONDARY_EXEC_ENCLS_EXITING)
@@ -237,7 +237,7 @@ static u32 vmx_proc2(struct lm_vcpu *vcpu)
 	if (!lm_cpuid_has(vcpu, X86_FEATURE_INVPCID))
 		proc2 &= ~SECONDARY_EXEC_ENABLE_INVPCID;
 	if (!vcpu->x86.has_xsaves)
-		proc2 &= ~SECONDARY_EXEC_XSAVES;
+		proc2 &= ~SECONDARY_EXEC_ENABLE_XSAVES;
 	if (!vcpu->x86.tsc_ratio)
 		proc2 &= ~SECONDARY_EXEC_TSC_SCALING;
 	return lm_vmx_apic_controls(vcpu, proc2);
