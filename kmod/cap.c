@@ -74,7 +74,6 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
 	case KVM_CAP_KVMCLOCK_CTRL:
 	case KVM_CAP_VAPIC:
-	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 		return 1;
 	case KVM_CAP_DISABLE_QUIRKS2:
 		return LM_QUIRKS;
