@@ -362,6 +362,7 @@ struct lm_vcpu {
 
 	struct lm_lapic *lapic;		/* (c) NULL without an in-kernel irqchip */
 	u8 ioapic_eoi;			/* (v) vector, with LM_REQ_IOAPIC_EOI */
+	bool report_tpr;		/* (v) user space hears of accesses to the xAPIC's TPR */
 	struct lm_x86 x86;		/* (v) cpuid, msr, fpu, tsc, pv areas */
 	struct lm_flush_cpu flush;	/* (s) ASID or VPID and generations */
 	struct lm_mem_cpu mem;		/* (v, s) table-page cache, last slot, model TLB */

@@ -23,5 +23,9 @@
 	movl	$PRED_CMD_IBPB, %eax
 	xorl	%edx, %edx
 	wrmsr
+#ifdef X86_BUG_IBPB_NO_RET
+	/* Some CPUs spare the predictions of returns, and the kernel leaves these to who does it. */
+	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_BUG_IBPB_NO_RET
+#endif
 .Lno_ibpb_\@:
 .endm

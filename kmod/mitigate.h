@@ -45,9 +45,14 @@ static __always_inline void lm_mitigate_leave(void)
  */
 static __always_inline void lm_mitigate_mmio(void)
 {
-#ifdef LM_HAVE_MMIO_STALE
+#if defined(LM_HAVE_MMIO_STALE)
 	if (static_branch_unlikely(&mmio_stale_data_clear))
 		asm volatile("verw %0" : : "m" (lm_verw_sel) : "cc");
+#elif defined(LM_HAVE_CPU_BUF_VM_CLEAR)
+	if (static_branch_unlikely(&cpu_buf_vm_clear))
+		asm volatile("verw %0" : : "m" (lm_verw_sel) : "cc");
+#elif !defined(X86_FEATURE_CLEAR_CPU_BUF_VM_MMIO)
+#error "this kernel says in a new way whether MMIO stale data wants CPU buffers cleared"
 #endif
 }
 

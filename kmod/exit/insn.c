@@ -428,7 +428,7 @@ static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_
 	int r;
 
 	if (unlikely(vcpu->io.nr || write != e->npf.write || off + bytes > PAGE_SIZE ||
-		     (vcpu->st.rflags & X86_EFLAGS_AC)))
+		     (vcpu->st.rflags & X86_EFLAGS_AC) || vcpu->report_tpr))
 		return -1;
 	if (!off) {
 		const struct lm_exec_ctx ctx = { .gpr = vcpu->st.gpr, .rip = vcpu->st.rip };

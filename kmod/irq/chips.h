@@ -144,7 +144,6 @@ struct lm_lapic {
 	u64 base;		/* APIC_BASE (v) */
 	u64 vapic;		/* guest address of the word of vapic.c, 0: none (v) */
 	u8 vapic_tpr;		/* TPR as that word had it last (v) */
-	bool report_tpr;	/* user space hears of accesses to TPR (v) */
 	atomic_t init_sipi;	/* LM_INIT_PENDING, LM_SIPI_PENDING */
 	u8 sipi_vector;
 	unsigned long esr_pending; /* errors since ESR was written (a) */

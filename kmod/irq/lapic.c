@@ -531,7 +531,7 @@ void lm_lapic_mmio(struct lm_lapic *l, unsigned int off, unsigned int bytes, boo
 	unsigned int reg = off & ~15u;
 	u64 out = 0;
 
-	if (unlikely(l->report_tpr) && reg == APIC_TASKPRI)
+	if (unlikely(l->vcpu->report_tpr) && reg == APIC_TASKPRI)
 		lm_tpr_report(l->vcpu, write);
 	if (write) {
 		if (unlikely(bytes != 4 || off != reg))

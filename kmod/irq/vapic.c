@@ -89,7 +89,7 @@ int lm_tpr_reporting(struct lm_vcpu *vcpu, const struct kvm_tpr_access_ctl *ctl)
 	if (ctl->flags)
 		return -EINVAL;
 	if (vcpu->lapic)
-		vcpu->lapic->report_tpr = ctl->enabled;
+		vcpu->report_tpr = ctl->enabled;
 	return 0;
 }
 

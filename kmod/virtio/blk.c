@@ -581,6 +581,8 @@ static void lm_blk_destroy(struct lm_blk *blk)
 		eventfd_ctx_put(blk->event);
 	if (blk->file)
 		fput(blk->file);
+	/* A kernel thread's is put off: who waits is to find the image free. */
+	flush_delayed_fput();
 	put_cred(blk->cred);
 	atomic_dec(&blk->vm->nr_blks);
 	lm_vm_put(blk->vm);
@@ -588,14 +590,17 @@ static void lm_blk_destroy(struct lm_blk *blk)
 	lm_blk_put(blk);
 }
 
+#define LM_BLK_LAST_WAIT	HZ	/* jiffies that the end of a process waits for a disk's */
+
 static void lm_blk_end_work(struct work_struct *work)
 {
 	lm_blk_destroy(container_of(work, struct lm_blk, end));
 }
 
 /*
- * Closing waits for the end, but must not where it keeps others from being closed that
- * a worker waits for: at a process's end, and for a kernel thread that closes for all.
+ * Closing waits for the end, but not for long where it keeps others from being closed that
+ * a worker may wait for: at a process's end; and not at all in a kernel thread that closes
+ * for all.
  */
 static int lm_blk_release(struct inode *inode, struct file *file)
 {
@@ -603,7 +608,9 @@ static int lm_blk_release(struct inode *inode, struct file *file)
 
 	WRITE_ONCE(blk->dying, true);
 	queue_work(lm_blk_ends, &blk->end);
-	if (!(current->flags & (PF_EXITING | PF_KTHREAD)))
+	if (current->flags & PF_EXITING)
+		wait_for_completion_timeout(&blk->ended, LM_BLK_LAST_WAIT);
+	else if (!(current->flags & PF_KTHREAD))
 		wait_for_completion_killable(&blk->ended);
 	lm_blk_put(blk);
 	return 0;

@@ -7,6 +7,7 @@
  * the MSRs that only user space or a system call would miss come back when the
  * section ends; the kernel runs interrupt handlers without them.
  */
+#include <linux/kprobes.h>
 #include <linux/thread_info.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
@@ -275,6 +276,8 @@ void lm_vmx_load(struct lm_vcpu *vcpu)
 	hw->l1d_flush = true;
 	hw->loaded = true;
 }
+/* INT3 does not look at GS.base: see vmx_swap_kernel_gs(). */
+NOKPROBE_SYMBOL(lm_vmx_load);
 
 /* 64-bit user space has null selectors, as the exit left them. */
 static noinline void vmx_host_selectors(struct lm_hw *hw)
@@ -330,6 +333,8 @@ void lm_vmx_unload(struct lm_vcpu *vcpu)
 	if (unlikely(hw->selectors | hw->ldt))
 		vmx_host_selectors(hw);
 }
+/* INT3 does not look at GS.base: see vmx_swap_kernel_gs(). */
+NOKPROBE_SYMBOL(lm_vmx_unload);
 
 /*
  * lm_vmx_window - let the host take what is pending

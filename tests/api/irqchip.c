@@ -248,7 +248,7 @@ static void vapic(void)
 static void tpr_report(void)
 {
 	struct kvm_tpr_access_ctl ctl = { .enabled = 1 };
-	unsigned int eax, ebx, ecx, edx;
+	unsigned int eax, ebx, ecx, edx, i;
 	struct kvm_sregs s;
 	struct kvm_regs r;
 
@@ -259,8 +259,8 @@ static void tpr_report(void)
 	ERR(ioctl(e.vcpu, KVM_TPR_ACCESS_REPORTING, &ctl), EINVAL);
 	ctl.flags = 0;
 	OK(ioctl(e.vcpu, KVM_TPR_ACCESS_REPORTING, &ctl));
-	/* mov $0x40, %al; mov %eax, 0xfee00080; out %al, $0x10 */
-	code(0x1000, "\xb0\x40\x66\x67\xa3\x80\0\xe0\xfe\xe6\x10", 11);
+	/* again: mov $0x40, %al; mov %eax, 0xfee00080; out %al, $0x10; jmp again */
+	code(0x1000, "\xb0\x40\x66\x67\xa3\x80\0\xe0\xfe\xe6\x10\xeb\xf3", 13);
 	real_mode(e.vcpu, 0x1000);
 	OK(ioctl(e.vcpu, KVM_GET_SREGS, &s));
 	s.ds.limit = 0xffffffff;
@@ -278,6 +278,13 @@ static void tpr_report(void)
 	IS(e.run->exit_reason, KVM_EXIT_IO);
 	OK(ioctl(e.vcpu, KVM_GET_REGS, &r));
 	TRUE(r.rip >= 0x1009);
+	/* Each time, also when the instruction is known already. */
+	for (i = 0; i < 3; i++) {
+		OK(ioctl(e.vcpu, KVM_RUN, 0));
+		IS(e.run->exit_reason, KVM_EXIT_TPR_ACCESS);
+		OK(ioctl(e.vcpu, KVM_RUN, 0));
+		IS(e.run->exit_reason, KVM_EXIT_IO);
+	}
 }
 
 const struct test chip_tests[] = {
