@@ -68,6 +68,7 @@ get() {
 	flock 9
 	[ ! -e "$dir" ] || return 0
 	say "fetching $what from Debian"
+	rm -rf "$dir.new"	# of one that was interrupted
 	if "$@" >"$dir.log" 2>&1; then
 		mv "$dir.new" "$dir"
 		rm "$dir.log"

@@ -35,13 +35,14 @@ for kdir in /lib/modules/*/build; do
 		skip "sparse on $release" 'not installed'
 	fi
 done
-# Other kernels of Debian's, in the directories that the tests on them use.
+# Other kernels of Debian's.
 for kernel in 6.12 7; do
 	fetched=$(scripts/get-kernel "$kernel" 2>/dev/null) || {
 		skip "W=1 on Linux $kernel" 'it could not be fetched'
 		continue
 	}
+	rm -rf "build/warnings/linux-$kernel"
 	silent "W=1 on Linux $kernel" scripts/build-module "$fetched/build" \
-		"build/linux-$kernel" W=1 KCFLAGS=-Werror
+		"build/warnings/linux-$kernel" W=1 KCFLAGS=-Werror
 done
 [ -n "$found" ] || not_ok 'W=1' 'no kernel headers'

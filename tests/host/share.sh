@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Directories of the host in a guest (--share): data, names, owners, links that lead out,
+# Directories of the host in a guest (--share): data, names, owners, links that lead out.
 # host: --smp 2 --guest-kernel
 # add: tests/linux.sh
 # add: /usr/bin/setpriv:/usr/local/sbin/setpriv

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@
 #define LEAST_MSIZE 4096u
 #define MOST_MSIZE (1u << 20)
 #define MAX_NAMES 16
+#define LONGEST_NAME 255u
 #define MOST_FIDS 32768u
 #define SPARE_FDS 256u		/* descriptors that others in this process may need */
 #define V9FS_MAGIC 0x01021997
@@ -50,6 +52,9 @@ enum {
 };
 
 /* ---- fids ---- */
+
+/* Of all servers together, for they share the process's descriptors. */
+static atomic_uint all_fids;
 
 static struct fid **find(struct p9 *s, uint32_t number)
 {
@@ -77,25 +82,25 @@ static int add_fid(struct p9 *s, uint32_t number, int fd, uint32_t uid)
 
 	if (fd < 0)
 		return -errno;
-	f = *at || s->nr_fids == s->max_fids ? NULL : malloc(sizeof(*f));
+	f = *at || all_fids >= s->max_fids ? NULL : malloc(sizeof(*f));
 	if (!f) {
 		close(fd);
 		return *at ? -EBADF : -ENFILE;
 	}
 	*f = (struct fid){ .number = number, .fd = fd, .uid = uid };
 	*at = f;
-	s->nr_fids++;
+	all_fids++;
 	return 0;
 }
 
-static void drop_fid(struct p9 *s, struct fid **at)
+static void drop_fid(struct fid **at)
 {
 	struct fid *f = *at;
 
 	*at = f->next;
 	close(f->fd);
 	free(f);
-	s->nr_fids--;
+	all_fids--;
 }
 
 /* The way to a file that is open, or O_PATH, here: it ends there whatever the file is. */
@@ -220,7 +225,7 @@ static int do_clunk(struct request *r)
 
 	if (r->bad)
 		return -EBADF;
-	drop_fid(r->s, find(r->s, f->number));
+	drop_fid(find(r->s, f->number));
 	return 0;
 }
 
@@ -295,6 +300,14 @@ static int do_getattr(struct request *r)
 	return 0;
 }
 
+/* Who changes a file that runs with its owner's rights ends that; the kernel lets root keep them. */
+static int end_set_id(const struct way *way, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode) || !(st->st_mode & (S_ISUID | S_ISGID)))
+		return 0;
+	return chmod(way->path, mode_of(st->st_mode));
+}
+
 static int truncate_to(const struct fid *f, uint64_t size)
 {
 	struct way way = way_to(f->fd);
@@ -304,6 +317,8 @@ static int truncate_to(const struct fid *f, uint64_t size)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
+	if (end_set_id(&way, &st))
+		return -errno;
 	/* An open file can be written whatever its mode is now. */
 	if ((f->open && !ftruncate(f->fd, (off_t)size)) || !truncate(way.path, (off_t)size))
 		return 0;
@@ -376,6 +391,8 @@ static int reopen(int fd, uint32_t flags)
 	struct stat st;
 
 	if (fstat(fd, &st))
+		return -1;
+	if (((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)) && end_set_id(&way, &st))
 		return -1;
 	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
 		return open(way.path, open_flags(flags));
@@ -607,13 +624,16 @@ static int do_write(struct request *r)
 /* The entries that getdents() gave, as far as they have room; each names where the next one is. */
 static size_t put_entries(struct request *r, size_t bytes, size_t limit)
 {
-	uint8_t entry[QID_SIZE + 11 + 256], *reply = r->reply;
+	uint8_t entry[QID_SIZE + 11 + LONGEST_NAME], *reply = r->reply;
 	size_t at, done = 0, len;
 
 	for (at = 0; at < bytes; at += ((struct dirent64 *)(r->s->dirents + at))->d_reclen) {
 		const struct dirent64 *d = (const struct dirent64 *)(r->s->dirents + at);
 
 		len = strlen(d->d_name);
+		/* vfat and others have longer ones; the client's calls could not name them. */
+		if (len > LONGEST_NAME)
+			continue;
 		if (done + QID_SIZE + 11 + len > limit)
 			break;
 		r->reply = entry;
@@ -779,7 +799,8 @@ size_t p9_serve(struct p9 *s, const struct iovec *out, unsigned int nr_out, cons
 	type = (unsigned int)p9_get(&r, 1);
 	tag = (unsigned int)p9_get(&r, 2);
 	counters->requests++;
-	if (r.bad || size < HEADER || size > r.out_len || r.in_len < DATA_HEADER)
+	if (r.bad || size < HEADER || size > r.out_len || r.in_len < DATA_HEADER ||
+	    (size > s->msize && type != T_VERSION))
 		return 0;
 	if (size < len)
 		r.end = s->message + size;
@@ -852,7 +873,7 @@ void p9_reset(struct p9 *s)
 
 	for (i = 0; i < BUCKETS; i++) {
 		while (s->fids[i])
-			drop_fid(s, &s->fids[i]);
+			drop_fid(&s->fids[i]);
 	}
 }
 

@@ -40,7 +40,7 @@ struct fid {
  * @ro: nothing in it may be changed
  * @dev: its file system
  * @msize: largest message
- * @fids: the fids, @nr_fids of @max_fids
+ * @fids: the fids; no new one while all servers together have @max_fids
  */
 struct p9 {
 	int root;
@@ -48,9 +48,9 @@ struct p9 {
 	dev_t dev;
 	uint32_t msize;
 	struct fid *fids[BUCKETS];
-	unsigned int nr_fids, max_fids;
+	unsigned int max_fids;
 	uint8_t message[MESSAGE_MAX], reply[MESSAGE_MAX];
-	uint8_t dirents[DIRENTS];
+	uint8_t dirents[DIRENTS] __attribute__((aligned(8)));	/* of struct dirent64 */
 };
 
 /**

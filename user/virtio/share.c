@@ -66,6 +66,7 @@ struct jobs {
  * @work: the thread waits here for @todo or @end
  * @idle: and others for it
  * @todo, @done: requests and answers
+ * @taken: how many the driver waits for
  * @busy: the thread has one
  * @end: the thread shall end
  * @counters: what was done
@@ -81,6 +82,7 @@ struct share {
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
 	struct jobs todo, done;
+	unsigned int taken;
 	bool busy, end;
 	struct p9_counters counters;
 	struct p9 *p9;
@@ -188,18 +190,27 @@ static void share_notify(struct virtio *v, struct virtqueue *q)
 	struct share *share = to_share(v);
 	struct vq_chain chain;
 	struct job *job;
+	unsigned int n;
 
-	while (vq_pop(q, &chain)) {
+	for (n = 0; n < q->size && vq_pop(q, &chain); n++) {
+		if (share->taken == q->size) {
+			virtio_broken(v, "a queue holds more than its size");
+			return;
+		}
 		job = new_job(&chain);
 		if (!job) {
 			virtio_broken(v, "out of memory");
 			return;
 		}
+		share->taken++;
 		pthread_mutex_lock(&share->lock);
 		jobs_add(&share->todo, job);
 		pthread_cond_signal(&share->work);
 		pthread_mutex_unlock(&share->lock);
 	}
+	/* A guest that never stops asking does not keep others waiting. */
+	if (n == q->size)
+		vq_again(q);
 }
 
 static void on_answer(struct watch *w)
@@ -218,6 +229,7 @@ static void on_answer(struct watch *w)
 	for (; job; job = next) {
 		next = job->next;
 		vq_push(q, job->head, (uint32_t)job->written);
+		share->taken--;
 		free(job);
 	}
 	vq_signal(q);
@@ -233,6 +245,7 @@ static void share_stop(struct virtio *v)
 	while (share->busy)
 		pthread_cond_wait(&share->idle, &share->lock);
 	jobs_drop(&share->done);
+	share->taken = 0;
 	p9_reset(share->p9);
 	pthread_mutex_unlock(&share->lock);
 }

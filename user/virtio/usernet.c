@@ -45,6 +45,7 @@ struct known {
  * @deliver, @to: take a packet for the guest
  * @watch: the epoll set
  * @timer: in it, for timeouts
+ * @deadline_ns: when it fires; 0: it has
  * @fds: what libslirp waits for, @nr of @room
  * @before: what it waited for the round before, @nr_before
  * @known: by descriptor, @nr_known
@@ -57,6 +58,7 @@ struct usernet {
 	void *to;
 	struct watch watch;
 	int timer;
+	int64_t deadline_ns;
 	struct pollfd *fds, *before;
 	unsigned int nr, nr_before, room;
 	struct known *known;
@@ -184,10 +186,27 @@ static void forget(struct usernet *u, int fd)
 	k->events = 0;
 }
 
-static void set_timer(const struct usernet *u, uint32_t ms)
+static int64_t clock_ns(void *opaque)
 {
+	struct timespec now;
+
+	(void)opaque;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+/*
+ * Only to an earlier time, until it has come: libslirp's clock and its own timers go on
+ * there alone, and a guest that keeps sending must not keep it from that.
+ */
+static void set_timer(struct usernet *u, uint32_t ms)
+{
+	int64_t at = ms == UINT32_MAX ? INT64_MAX : clock_ns(NULL) + ms * 1000000ll;
 	struct itimerspec when = { 0 };
 
+	if (u->deadline_ns && at >= u->deadline_ns)
+		return;
+	u->deadline_ns = at;
 	if (ms != UINT32_MAX)
 		when.it_value = (struct timespec){ .tv_sec = ms / 1000,
 						   .tv_nsec = ms % 1000 * 1000000 + 1 };
@@ -227,6 +246,7 @@ static void on_ready(struct watch *w)
 	int got = poll(u->fds, u->nr, 0);
 
 	lib.poll(u->slirp, got < 0, get_revents, u);
+	u->deadline_ns = 0;
 	usernet_sent(u);
 }
 
@@ -245,15 +265,6 @@ static void guest_error(const char *msg, void *opaque)
 {
 	(void)msg;
 	(void)opaque;
-}
-
-static int64_t clock_ns(void *opaque)
-{
-	struct timespec now;
-
-	(void)opaque;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
 /* Timers are for IPv6 alone, which this network does not have. */
