@@ -13,6 +13,7 @@
 #define LM_X2APIC_FLAGS	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 #define LM_USER_MSR	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | \
 			 KVM_MSR_EXIT_REASON_FILTER)
+#define LM_MANUAL_LOG	(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
 
 /**
  * lm_check_extension - KVM_CHECK_EXTENSION
@@ -77,6 +78,8 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 		return 1;
 	case KVM_CAP_DISABLE_QUIRKS2:
 		return LM_QUIRKS;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return LM_MANUAL_LOG;
 	case KVM_CAP_MCE:
 		return LM_MCE_BANKS;
 	case KVM_CAP_X2APIC_API:
@@ -203,6 +206,19 @@ static int lm_enable_split_irqchip(void *obj, u64 arg)
 	return lm_irq_split(obj, arg);
 }
 
+/* INITIALLY_SET is of no use without the other. For slots whose log begins later. */
+static int lm_enable_manual_log(void *obj, u64 arg)
+{
+	struct lm_vm *vm = obj;
+
+	if (arg == KVM_DIRTY_LOG_INITIALLY_SET)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	vm->mem.manual_log = arg;
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 static const struct lm_cap lm_vm_caps[] = {
 	{ KVM_CAP_MAX_VCPU_ID, ~0ull, lm_enable_max_vcpu_id },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1, lm_enable_platform_info },
@@ -212,6 +228,7 @@ static const struct lm_cap lm_vm_caps[] = {
 	{ KVM_CAP_EXCEPTION_PAYLOAD, ~0ull, lm_enable_payload },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, ~0ull, lm_enable_triple_fault },
 	{ KVM_CAP_SPLIT_IRQCHIP, U32_MAX, lm_enable_split_irqchip },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, LM_MANUAL_LOG, lm_enable_manual_log },
 	{ KVM_CAP_X2APIC_API, LM_X2APIC_FLAGS, lm_enable_x2apic },
 };
 

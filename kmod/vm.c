@@ -158,6 +158,15 @@ static int lm_vm_dirty_log(struct lm_vm *vm, void __user *arg)
 	return lm_mem_get_dirty_log(vm, &log);
 }
 
+static int lm_vm_clear_dirty_log(struct lm_vm *vm, void __user *arg)
+{
+	struct kvm_clear_dirty_log log;
+
+	if (copy_from_user(&log, arg, sizeof(log)))
+		return -EFAULT;
+	return lm_mem_clear_dirty_log(vm, &log);
+}
+
 static int lm_vm_create_irqchip(struct lm_vm *vm)
 {
 	int r;
@@ -384,6 +393,8 @@ static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg
 		return lm_vm_set_memory(vm, p);
 	case KVM_GET_DIRTY_LOG:
 		return lm_vm_dirty_log(vm, p);
+	case KVM_CLEAR_DIRTY_LOG:
+		return lm_vm_clear_dirty_log(vm, p);
 	case KVM_SET_TSS_ADDR:
 		return lm_vm_set_tss_addr(vm, arg);
 	case KVM_SET_IDENTITY_MAP_ADDR:

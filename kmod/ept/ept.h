@@ -124,6 +124,7 @@ struct lm_mem {
 	bool apic_off;				/* never map it again */
 	bool dead;				/* the mm is gone */
 	bool logs;				/* a slot keeps a dirty log, or did; sections read it */
+	u64 manual_log;				/* KVM_DIRTY_LOG_*, of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	struct lm_flush flush;
 	atomic_long_t table_pages;
 	long max_table_pages;
@@ -149,7 +150,8 @@ void lm_apic_page_off(struct lm_vm *vm);
 
 /* KVM_SET_USER_MEMORY_REGION; takes vm->lock. */
 int lm_mem_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_region *r);
-int lm_mem_get_dirty_log(struct lm_vm *vm, struct kvm_dirty_log *log);
+int lm_mem_get_dirty_log(struct lm_vm *vm, const struct kvm_dirty_log *log);
+int lm_mem_clear_dirty_log(struct lm_vm *vm, const struct kvm_clear_dirty_log *log);
 void lm_mem_logged(struct lm_vcpu *vcpu, u64 gpa);	/* section: the CPU's log has this page */
 u64 lm_mem_size(struct lm_vm *vm);
 

@@ -15,6 +15,7 @@
  * Creating a slot needs none of 3 and 4, so that firmware and VMMs that build
  * up hundreds of slots pay only for a copy of the array.
  */
+#include <linux/bitmap.h>
 #include <linux/cpu.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -207,6 +208,12 @@ static bool lm_region_valid(const struct lm_mem *mem, const struct kvm_userspace
 	return !size || (gpa + size) >> PAGE_SHIFT <= mem->max_gfn;
 }
 
+/* Each page has its bit at first, so there is nothing to take notice of yet. */
+static bool lm_log_begins_full(const struct lm_mem *mem)
+{
+	return mem->manual_log & KVM_DIRTY_LOG_INITIALLY_SET;
+}
+
 static void lm_slot_zap(struct lm_zap *z, const struct lm_slots *new, const struct lm_slot *was,
 			const struct lm_slot *now)
 {
@@ -214,10 +221,10 @@ static void lm_slot_zap(struct lm_zap *z, const struct lm_slots *new, const stru
 
 	if (!now || now->gfn != was->gfn)
 		lm_zap_hole(z, new, was->gfn, end);
-	else if (now->dirty)
-		lm_zap_write(z, was->gfn, end);
-	else
+	else if (!now->dirty)
 		lm_zap_range(z, was->gfn, end);
+	else if (!lm_log_begins_full(&z->vm->mem))
+		lm_zap_write(z, was->gfn, end);
 }
 
 /* Steps 1 to 5.  @was is in the old array, or NULL; @now is the slot that follows it, or NULL. */
@@ -237,9 +244,6 @@ static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct 
 
 	if (now && now->dirty)
 		WRITE_ONCE(mem->logs, true);
-	/* What is in the CPUs' logs has the old addresses. */
-	if (was && was->dirty)
-		lm_dirty_collect(vm);
 	rcu_assign_pointer(mem->old_slots, old);
 	rcu_assign_pointer(mem->slots, new);
 	smp_mb();	/* published before any leaf is looked at; pairs with the claim */
@@ -251,6 +255,9 @@ static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct 
 		lm_slot_zap(&z, new, was, now);
 		lm_zap_finish(&z);
 	}
+	/* What is in the CPUs' logs has the old addresses. */
+	if (was && was->dirty)
+		lm_dirty_collect(vm);
 	rcu_assign_pointer(mem->old_slots, NULL);
 	WRITE_ONCE(mem->max_table_pages, bound);
 	if (was && was->dirty && (!now || was->dirty != now->dirty)) {
@@ -259,6 +266,15 @@ static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct 
 	}
 	lm_slots_put(old);
 	return 0;
+}
+
+static unsigned long *lm_log_alloc(const struct lm_vm *vm, u64 npages)
+{
+	unsigned long *bits = kvcalloc(BITS_TO_LONGS(npages), sizeof(long), GFP_KERNEL_ACCOUNT);
+
+	if (bits && lm_log_begins_full(&vm->mem))
+		bitmap_set(bits, 0, npages);
+	return bits;
 }
 
 static int lm_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_region *r)
@@ -287,10 +303,7 @@ static int lm_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_regio
 	if (lm_slots_overlap(slots, was, now.gfn, now.gfn + now.npages))
 		return -EEXIST;
 	if (now.flags & KVM_MEM_LOG_DIRTY_PAGES) {
-		now.dirty = was ? was->dirty : NULL;
-		if (!now.dirty)
-			now.dirty = kvcalloc(BITS_TO_LONGS(now.npages), sizeof(long),
-					     GFP_KERNEL_ACCOUNT);
+		now.dirty = was && was->dirty ? was->dirty : lm_log_alloc(vm, now.npages);
 		if (!now.dirty)
 			return -ENOMEM;
 	}

@@ -146,11 +146,16 @@ static inline unsigned long lm_slot_hva(const struct lm_slot *slot, u64 gfn)
 
 /* ---- dirty.c ---- */
 void lm_dirty_collect(struct lm_vm *vm);
+/* A page is, or is about to be, written. */
 static inline void lm_slot_mark(const struct lm_slot *slot, u64 gfn)
 {
 	u64 bit = gfn - slot->gfn;
 
-	if (slot->dirty && !test_bit(bit, slot->dirty))
+	if (likely(!slot->dirty))
+		return;
+	/* A write of ours before the look at the bit: who takes the bit sees the write. */
+	smp_mb();
+	if (!test_bit(bit, slot->dirty))
 		set_bit(bit, slot->dirty);
 }
 
