@@ -75,11 +75,14 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
 	case KVM_CAP_KVMCLOCK_CTRL:
 	case KVM_CAP_VAPIC:
+	case KVM_CAP_COALESCED_PIO:
 		return 1;
 	case KVM_CAP_DISABLE_QUIRKS2:
 		return LM_QUIRKS;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return LM_MANUAL_LOG;
+	case KVM_CAP_COALESCED_MMIO:
+		return KVM_COALESCED_MMIO_PAGE_OFFSET;
 	case KVM_CAP_MCE:
 		return LM_MCE_BANKS;
 	case KVM_CAP_X2APIC_API:

@@ -621,7 +621,8 @@ void lm_vms_resumed(void);
 void lm_vms_stop(void);
 void lm_vcpu_take_init_sipi(struct lm_vcpu *vcpu);
 
-#define LM_VCPU_MMAP_SIZE	(2 * PAGE_SIZE)	/* struct kvm_run, data of port accesses */
+/* struct kvm_run, data of port accesses, the VM's ring of writes that wait */
+#define LM_VCPU_MMAP_SIZE	(3 * PAGE_SIZE)
 
 static inline struct lm_vcpu *lm_vcpu_get(struct lm_vm *vm, int index)
 {

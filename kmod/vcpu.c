@@ -401,6 +401,8 @@ static vm_fault_t lm_vcpu_fault(struct vm_fault *vmf)
 		addr = vcpu->run;
 	else if (vmf->pgoff == 1)
 		addr = vcpu->pio_data;
+	else if (vmf->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
+		addr = vcpu->vm->irq.ring;
 	else
 		return VM_FAULT_SIGBUS;
 	vmf->page = virt_to_page(addr);

@@ -254,6 +254,15 @@ static int lm_vm_ioeventfd(struct lm_vm *vm, void __user *arg)
 	return lm_ioeventfd(vm, &data);
 }
 
+static int lm_vm_coalesced(struct lm_vm *vm, void __user *arg, bool add)
+{
+	struct kvm_coalesced_mmio_zone zone;
+
+	if (copy_from_user(&zone, arg, sizeof(zone)))
+		return -EFAULT;
+	return lm_coalesced_zone(vm, &zone, add);
+}
+
 static int lm_vm_signal_msi(struct lm_vm *vm, void __user *arg)
 {
 	struct kvm_msi msi;
@@ -413,6 +422,10 @@ static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg
 		return lm_vm_irqfd(vm, p);
 	case KVM_IOEVENTFD:
 		return lm_vm_ioeventfd(vm, p);
+	case KVM_REGISTER_COALESCED_MMIO:
+		return lm_vm_coalesced(vm, p, true);
+	case KVM_UNREGISTER_COALESCED_MMIO:
+		return lm_vm_coalesced(vm, p, false);
 	case KVM_SIGNAL_MSI:
 		return lm_vm_signal_msi(vm, p);
 	case KVM_GET_IRQCHIP:

@@ -50,6 +50,13 @@ static __always_inline void lm_store(void *p, unsigned int bytes, u64 val)
 	}
 }
 
+/* ---- coalesced.c ---- */
+
+int lm_coalesced_init(struct lm_irq *irq);
+void lm_coalesced_free(struct lm_irq *irq);
+int lm_coalesced_write(struct lm_vcpu *vcpu, const struct lm_zones *zones, u64 addr,
+		       unsigned int bytes, u64 val, bool pio);
+
 /* ---- messages ---- */
 
 #define LM_DEST_ALL	(~0u)

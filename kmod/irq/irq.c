@@ -13,7 +13,7 @@
  * lm_irq_init() - a VM without chips
  * @vm: zeroed
  *
- * Return: 0.
+ * Return: 0 or -ENOMEM.
  */
 int lm_irq_init(struct lm_vm *vm)
 {
@@ -23,7 +23,7 @@ int lm_irq_init(struct lm_vm *vm)
 	INIT_LIST_HEAD(&irq->resamplers);
 	spin_lock_init(&irq->irqfds_lock);
 	mutex_init(&irq->lock);
-	return 0;
+	return lm_coalesced_init(irq);
 }
 
 /**
@@ -52,6 +52,7 @@ void lm_irq_destroy(struct lm_vm *vm)
 	lm_irq_release(vm);
 	lm_pit_free(irq->pit);
 	lm_routing_free(vm);
+	lm_coalesced_free(irq);
 	kfree(irq->ioapic);
 	kfree(irq->pic);
 	irq->pit = NULL;
@@ -196,6 +197,15 @@ static int lm_pio_in_wide(struct lm_irq *irq, u16 port, unsigned int bytes, u32 
 	return LM_DONE;
 }
 
+/* A write that nobody here took. */
+static __always_inline int lm_coalesce(struct lm_vcpu *vcpu, u64 addr, unsigned int bytes, u64 val,
+				       bool pio)
+{
+	const struct lm_zones *zones = rcu_dereference_sched(vcpu->vm->irq.zones);
+
+	return likely(!zones) ? LM_USER : lm_coalesced_write(vcpu, zones, addr, bytes, val, pio);
+}
+
 /**
  * lm_pio_out() - a guest's write to a port
  * @vcpu: the vCPU, in its section
@@ -203,7 +213,7 @@ static int lm_pio_in_wide(struct lm_irq *irq, u16 port, unsigned int bytes, u32 
  * @bytes: 1, 2 or 4
  * @val: the value; what is above @bytes does not count
  *
- * Return: LM_DONE, or LM_USER if no device of ours is there.
+ * Return: LM_DONE, or LM_USER if no device of ours is there and the write may not wait.
  */
 int lm_pio_out(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 val)
 {
@@ -214,10 +224,14 @@ int lm_pio_out(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 val)
 	if (bus && lm_bus_write(vcpu, bus, port, bytes, val & (U32_MAX >> (32 - 8 * bytes))))
 		return LM_DONE;
 	if (port > LM_PIO_LAST || !lm_irq_has_chips(irq))
-		return LM_USER;
-	if (unlikely(bytes != 1))
-		return lm_pio_out_wide(irq, port, bytes, val);
-	return lm_pio_byte(irq, port, true, val) == LM_NO_DEVICE ? LM_USER : LM_DONE;
+		return lm_coalesce(vcpu, port, bytes, val, true);
+	if (unlikely(bytes != 1)) {
+		if (lm_pio_out_wide(irq, port, bytes, val) == LM_DONE)
+			return LM_DONE;
+	} else if (lm_pio_byte(irq, port, true, val) != LM_NO_DEVICE) {
+		return LM_DONE;
+	}
+	return lm_coalesce(vcpu, port, bytes, val, true);
 }
 
 /**
@@ -246,7 +260,7 @@ int lm_pio_in(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 *val)
  * @write: direction
  * @val: value, little-endian
  *
- * Return: LM_DONE, or LM_USER if no device of ours is there.
+ * Return: LM_DONE, or LM_USER if no device of ours is there and it may not wait.
  */
 int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, void *val)
 {
@@ -271,9 +285,9 @@ int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, v
 	if (!write)
 		return LM_USER;
 	bus = rcu_dereference_sched(irq->mmio_bus);
-	if (!bus || !lm_bus_write(vcpu, bus, gpa, bytes, lm_load(val, bytes)))
-		return LM_USER;
-	return LM_DONE;
+	if (bus && lm_bus_write(vcpu, bus, gpa, bytes, lm_load(val, bytes)))
+		return LM_DONE;
+	return lm_coalesce(vcpu, gpa, bytes, lm_load(val, bytes), false);
 }
 
 /* ---- state ---- */

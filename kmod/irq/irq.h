@@ -29,6 +29,7 @@ struct lm_pic;
 struct lm_pit;
 struct lm_routing;
 struct lm_bus;
+struct lm_zones;
 struct seq_file;
 
 #define LM_MAX_APIC_ID	1024	/* APIC ids are vCPU ids: LM_MAX_VCPU_ID */
@@ -50,6 +51,9 @@ struct lm_irq {
 	struct lm_routing __rcu *routing;
 	struct lm_bus __rcu *pio_bus;	/* ioeventfds on ports */
 	struct lm_bus __rcu *mmio_bus;	/* ioeventfds on addresses */
+	struct lm_zones __rcu *zones;	/* where writes may wait, or NULL (under lock) */
+	struct kvm_coalesced_mmio_ring *ring; /* (c) a page that user space maps; under ring_lock */
+	raw_spinlock_t ring_lock;
 	struct list_head irqfds;	/* under irqfds_lock */
 	unsigned int nr_irqfds;		/* under irqfds_lock */
 	spinlock_t irqfds_lock;		/* inside an eventfd's wait queue lock */
@@ -117,6 +121,7 @@ int lm_ioeventfd(struct lm_vm *vm, const struct kvm_ioeventfd *args);
 int lm_bell_add(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeventfd *where);
 void lm_bell_del(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeventfd *where);
 void lm_bells_serve(struct lm_vcpu *vcpu);
+int lm_coalesced_zone(struct lm_vm *vm, const struct kvm_coalesced_mmio_zone *zone, bool add);
 int lm_irqchip_get(struct lm_vm *vm, struct kvm_irqchip *chip);
 int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip);
 int lm_pit_get(struct lm_vm *vm, struct kvm_pit_state2 *ps);
@@ -125,7 +130,7 @@ int lm_pit_reinject(struct lm_vm *vm, const struct kvm_reinject_control *c);
 
 /*
  * ---- Section: devices in the kernel ----
- * LM_DONE: handled.  LM_USER: no device of ours there.
+ * LM_DONE: handled, or a write that waits in the ring.  LM_USER: no device of ours there.
  * bytes is 1, 2, 4 or 8; *val little-endian in the low bytes.
  */
 int lm_pio_out(struct lm_vcpu *vcpu, u16 port, unsigned int bytes, u32 val);
