@@ -194,3 +194,24 @@ lines() {
 refs() {
 	cat /sys/module/lamina/refcnt
 }
+
+# sum [FILE]: its checksum alone
+sum() {
+	md5sum "$@" | cut -d ' ' -f 1
+}
+
+# refused STATUS NAME PATTERN WORD...: lamina says no, in one clear line
+refused() {
+	wanted=$1 name=$2 pattern=$3
+	shift 3
+	exits "$wanted" "$name" lamina "$@"
+	like "$name: what it says" "$output" "$pattern"
+	is "$name: one line" "$(lines "$output" '^lamina')" 1
+}
+
+# no_guest STATUS NAME PATTERN OPTION...: refused, by "lamina run"
+no_guest() {
+	wanted=$1 name=$2 pattern=$3
+	shift 3
+	refused "$wanted" "$name" "$pattern" run --kernel /guest/vmlinux "$@"
+}

@@ -18,14 +18,10 @@ ip() {
 	/usr/local/sbin/ip "$@"
 }
 
-# refused STATUS NAME PATTERN OPTION...: one clear line and no tap
-refused() {
-	wanted=$1 name=$2 pattern=$3
-	shift 3
-	exits "$wanted" "$name" lamina run --kernel /guest/vmlinux "$@"
-	like "$name: what it says" "$output" "$pattern"
-	is "$name: one line" "$(lines "$output" '^lamina')" 1
-	is "$name: no tap is left" "$(ip link | grep -c 'lmtap')" "${taps:-0}"
+# no_net STATUS NAME PATTERN OPTION...: no guest, and no tap is left
+no_net() {
+	no_guest "$@"
+	is "$2: no tap is left" "$(ip link | grep -c 'lmtap')" "${taps:-0}"
 }
 
 # card GUEST-ADDRESS: the part of a job that brings the network up
@@ -36,28 +32,23 @@ card() {
 	JOB
 }
 
-# sum FILE: its checksum alone
-sum() {
-	md5sum "$1" | cut -d ' ' -f 1
-}
-
-refused 1 'no driver' "there is no /dev/net/tun: load its driver with 'sudo modprobe tun'" \
+no_net 1 'no driver' "there is no /dev/net/tun: load its driver with 'sudo modprobe tun'" \
 	--net tap=lmtap1
 modprobe -a tun bridge vhost_net vhost_vsock || not_ok 'modules of the host'
 ip link add lmbr type bridge
 ip addr add 10.9.0.1/24 dev lmbr
 ip link set lmbr up
 
-refused 2 'a key that is not there' "there is no 'frob=1'" --net tap=lmtap1,frob=1
-refused 2 'no tap' 'which tap' --net bridge=lmbr
-refused 2 'a long name' 'not a name for a network interface' --net tap=lmtap1lmtap1lmtap1
-refused 2 'an address of a group' 'not the address of a network card' \
+no_net 2 'a key that is not there' "there is no 'frob=1'" --net tap=lmtap1,frob=1
+no_net 2 'no tap' 'which tap' --net bridge=lmbr
+no_net 2 'a long name' 'not a name for a network interface' --net tap=lmtap1lmtap1lmtap1
+no_net 2 'an address of a group' 'not the address of a network card' \
 	--net tap=lmtap1,mac=01:02:03:04:05:06
-refused 2 'half an address' 'not the address of a network card' --net tap=lmtap1,mac=02:02:03
-refused 2 'a CID of the host' 'not a number from 3' --vsock 2
-refused 1 'no such bridge' 'there is no bridge lmbr7: make it' --net tap=lmtap1,bridge=lmbr7
-refused 1 'no bridge at all' 'lo is a network interface but no bridge' --net tap=lmtap1,bridge=lo
-refused 1 'no tap at all' 'lmbr is a network interface but no tap' --net tap=lmbr
+no_net 2 'half an address' 'not the address of a network card' --net tap=lmtap1,mac=02:02:03
+no_net 2 'a CID of the host' 'not a number from 3' --vsock 2
+no_net 1 'no such bridge' 'there is no bridge lmbr7: make it' --net tap=lmtap1,bridge=lmbr7
+no_net 1 'no bridge at all' 'lo is a network interface but no bridge' --net tap=lmtap1,bridge=lo
+no_net 1 'no tap at all' 'lmbr is a network interface but no tap' --net tap=lmbr
 
 # Somebody without rights, who may open the devices.
 chmod 666 /dev/net/tun /dev/lamina /dev/vhost-net
@@ -119,8 +110,8 @@ like 'the bridge learned the address' "$(bridge fdb show br lmbr)" '52:54:00:12:
 # shellcheck disable=SC2154 # set by start
 is 'by vhost' "$(for fd in "/proc/$one_pid/fd"/*; do readlink "$fd"; done |
 	grep -c '^/dev/vhost-net$')" 1
-taps=2 refused 1 'a tap in use' 'the tap lmtap1 is in use' --net tap=lmtap1
-taps=2 refused 1 'a CID in use' 'the vsock CID 77 is in use' --vsock 77
+taps=2 no_net 1 'a tap in use' 'the tap lmtap1 is in use' --net tap=lmtap1
+taps=2 no_net 1 'a CID in use' 'the vsock CID 77 is in use' --vsock 77
 
 # Sockets between the host and the guest, both ways.
 is 'vsock: host to guest' "$(tests/linux/build/lmvsock 77 7 hello)" hello

@@ -11,19 +11,6 @@
 . tests/lib.sh
 . tests/linux.sh
 
-# refused STATUS NAME PATTERN OPTION...: one clear line
-refused() {
-	wanted=$1 name=$2 pattern=$3
-	shift 3
-	exits "$wanted" "$name" lamina run --kernel /guest/vmlinux "$@"
-	like "$name: what it says" "$output" "$pattern"
-	is "$name: one line" "$(lines "$output" '^lamina')" 1
-}
-
-sum() {
-	md5sum "$@" | cut -d ' ' -f 1
-}
-
 # held PATH: how many descriptors the tool has below it
 held() {
 	for fd in "/proc/$pid/fd"/*; do readlink "$fd"; done | grep -c "^$1"
@@ -38,8 +25,8 @@ does() {
 	like "$1" "$(tr -d '\r' <"$work/one.out")" "^job: step $steps $3 *end$"
 }
 
-refused 1 'no such directory' '^lamina: cannot share /tmp/none: No such file' --share /tmp/none:a
-refused 1 'a file' '^lamina: cannot share /bin/busybox: Not a directory' --share /bin/busybox:a
+no_guest 1 'no such directory' '^lamina: cannot share /tmp/none: No such file' --share /tmp/none:a
+no_guest 1 'a file' '^lamina: cannot share /bin/busybox: Not a directory' --share /bin/busybox:a
 
 mkdir -p /tmp/dir/sub /tmp/dir/many /tmp/other
 echo secret >/tmp/secret

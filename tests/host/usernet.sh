@@ -12,19 +12,6 @@
 . tests/lib.sh
 . tests/linux.sh
 
-# refused STATUS NAME PATTERN OPTION...: one clear line
-refused() {
-	wanted=$1 name=$2 pattern=$3
-	shift 3
-	exits "$wanted" "$name" lamina run --kernel /guest/vmlinux "$@"
-	like "$name: what it says" "$output" "$pattern"
-	is "$name: one line" "$(lines "$output" '^lamina')" 1
-}
-
-sum() {
-	md5sum "$@" | cut -d ' ' -f 1
-}
-
 # sockets PID: how many it has
 sockets() {
 	for fd in "/proc/$1/fd"/*; do readlink "$fd"; done | grep -c '^socket:'
@@ -35,7 +22,7 @@ mkdir /tmp/www
 dd if=/dev/urandom of=/tmp/www/data bs=64k count=80 2>/dev/null
 httpd -p 127.0.0.1:8000 -h /tmp/www
 
-refused 1 'a port in use' '^lamina: port 8000 of the host is in use' --net user,forward=tcp:8000:80
+no_guest 1 'a port in use' '^lamina: port 8000 of the host is in use' --net user,forward=tcp:8000:80
 
 # The guest does what it is told.
 cat >/tmp/lease <<'END'
