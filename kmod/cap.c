@@ -45,6 +45,8 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 	case KVM_CAP_VCPU_EVENTS:
 	case KVM_CAP_USER_NMI:
 	case KVM_CAP_DEBUGREGS:
+	case KVM_CAP_SET_GUEST_DEBUG:
+	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 	case KVM_CAP_XSAVE:
 	case KVM_CAP_GET_TSC_KHZ:
 	case KVM_CAP_SIGNAL_MSI:
@@ -83,6 +85,8 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 		return LM_MANUAL_LOG;
 	case KVM_CAP_COALESCED_MMIO:
 		return KVM_COALESCED_MMIO_PAGE_OFFSET;
+	case KVM_CAP_SET_GUEST_DEBUG2:
+		return LM_GUESTDBG;
 	case KVM_CAP_MCE:
 		return LM_MCE_BANKS;
 	case KVM_CAP_X2APIC_API:

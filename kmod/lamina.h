@@ -306,6 +306,37 @@ enum lm_request {
 	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
 
+/**
+ * struct lm_guest_debug - KVM_SET_GUEST_DEBUG (v)
+ * @control: KVM_GUESTDBG_*, 0 if it is not enabled
+ * @dr: breakpoints of user space, with KVM_GUESTDBG_USE_HW_BP
+ * @dr7: and what they are
+ * @rip, @rsp: where the instruction or event of this entry found the guest
+ * @op: enum lm_op of the instruction
+ * @armed: this entry runs with TF set for user space
+ * @tf: what the guest's own TF is meanwhile
+ * @sti: the shadow of an STI was shown to the CPU as another
+ * @delivering: this entry delivers an event; it ends before the handler's first instruction
+ * @delivered: it has arrived
+ * @away: the instruction took TF along into memory, and ends with what brings it back
+ * @stepped: a step is done that user space has not heard of
+ *
+ * In vcpu->st RFLAGS, DR6 and DR7 are the guest's own at all times but within an entry.
+ */
+struct lm_guest_debug {
+	u32 control;
+	u64 dr[4], dr7;
+	u64 rip, rsp;
+	u8 op;
+	bool armed, tf, sti;
+	bool delivering, delivered;
+	bool away, stepped;
+};
+
+#define LM_GUESTDBG	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | \
+			 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | \
+			 KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ)
+
 struct lm_vcpu_stat {
 	u64 by_kind[LM_EXIT_KINDS];
 	u64 guest_tsc;		/* cycles between entry and exit, when enabled */
@@ -366,7 +397,7 @@ struct lm_vcpu {
 	struct lm_x86 x86;		/* (v) cpuid, msr, fpu, tsc, pv areas */
 	struct lm_flush_cpu flush;	/* (s) ASID or VPID and generations */
 	struct lm_mem_cpu mem;		/* (v, s) table-page cache, last slot, model TLB */
-	u32 guest_debug;		/* (v) KVM_GUESTDBG_* */
+	struct lm_guest_debug dbg;	/* (v) */
 
 	struct lm_hw *hw;		/* (c) the vendor's part */
 	struct lm_vcpu_stat stat;	/* (s) */
@@ -550,6 +581,24 @@ static __always_inline u64 lm_st_code(const struct lm_state *st)
 	return lm_st_is_64(st) ? st->rip : (u32)(st->rip + st->seg[LM_CS].base);
 }
 
+/* #DB, DR6 and DR7 of the CPU are user space's; the guest's own are stored alone. */
+static __always_inline bool lm_debug_owns_dr(const struct lm_vcpu *vcpu)
+{
+	return vcpu->dbg.control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP);
+}
+
+/* DR0 to DR3 as well. */
+static __always_inline bool lm_debug_hw_bp(const struct lm_vcpu *vcpu)
+{
+	return vcpu->dbg.control & KVM_GUESTDBG_USE_HW_BP;
+}
+
+/* Groups of state that no control block holds then. */
+static __always_inline u32 lm_debug_stored(const struct lm_vcpu *vcpu)
+{
+	return lm_debug_owns_dr(vcpu) ? LM_S_DR : 0;
+}
+
 /* Forget the instruction in progress: the vCPU does not go on from there. */
 static inline void lm_io_abandon(struct lm_vcpu *vcpu)
 {
@@ -583,6 +632,18 @@ int lm_handle_exit(struct lm_vcpu *vcpu);	/* exit/exit.c */
 int lm_skip_insn(struct lm_vcpu *vcpu);	/* RIP past the instruction: LM_DONE or LM_NEED */
 bool lm_io_answered(struct lm_vcpu *vcpu);	/* user space has answered the access in progress */
 int lm_user_error(struct lm_vcpu *vcpu, u32 suberror);	/* KVM_EXIT_INTERNAL_ERROR */
+
+/* ---- exit/debug.c: KVM_SET_GUEST_DEBUG ---- */
+
+int lm_set_guest_debug(struct lm_vcpu *vcpu, const struct kvm_guest_debug *dbg);
+u64 lm_debug_dr6(const struct lm_vcpu *vcpu);
+u64 lm_debug_dr7(const struct lm_vcpu *vcpu);
+int lm_debug_prepare(struct lm_vcpu *vcpu);
+void lm_debug_left(struct lm_vcpu *vcpu);
+int lm_debug_handle(struct lm_vcpu *vcpu);
+int lm_debug_late(struct lm_vcpu *vcpu);
+u32 lm_debug_exceptions(const struct lm_vcpu *vcpu);
+bool lm_debug_no_irq(const struct lm_vcpu *vcpu);
 
 /* ---- virtio/blk.c ---- */
 

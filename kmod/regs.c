@@ -46,8 +46,10 @@ int lm_set_regs(struct lm_vcpu *vcpu, const struct kvm_regs *regs)
 	u64 *g = vcpu->st.gpr;
 
 	/* What was in progress is of the old place; at the same one it goes on. */
-	if (regs->rip != lm_rip(vcpu))
+	if (regs->rip != lm_rip(vcpu)) {
 		lm_io_abandon(vcpu);
+		vcpu->dbg.stepped = false;
+	}
 	g[LM_RAX] = regs->rax;
 	g[LM_RBX] = regs->rbx;
 	g[LM_RCX] = regs->rcx;
@@ -104,7 +106,7 @@ int lm_set_debugregs(struct lm_vcpu *vcpu, const struct kvm_debugregs *d)
 	vcpu->st.dr7 = d->dr7;
 	lm_mark_state(vcpu, LM_S_DR);
 	/* Breakpoints that are enabled must be in the CPU from the next entry on. */
-	if (d->dr7 & 0xff && !vcpu->dr_loaded) {
+	if ((d->dr7 & LM_DR7_ENABLED) && !vcpu->dr_loaded && !lm_debug_hw_bp(vcpu)) {
 		vcpu->dr_loaded = true;
 		lm_backend_update(vcpu);
 	}

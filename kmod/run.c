@@ -266,6 +266,29 @@ static int lm_serve(struct lm_vcpu *vcpu)
 	return lm_events_prepare(vcpu);
 }
 
+static __always_inline void lm_enter(struct lm_vcpu *vcpu)
+{
+	trace_lm_entry(vcpu);
+	lm_backend_enter(vcpu);
+	trace_lm_exit(vcpu);
+	vcpu->stat.by_kind[vcpu->exit.kind]++;
+}
+
+/* The same for a vCPU that user space debugs. */
+static noinline int lm_enter_debugged(struct lm_vcpu *vcpu)
+{
+	int r = lm_debug_prepare(vcpu);
+
+	if (r)
+		return r;
+	lm_enter(vcpu);
+	lm_debug_left(vcpu);
+	r = lm_debug_handle(vcpu);
+	if (r == LM_NEED)
+		vcpu->retry = true;
+	return r;
+}
+
 static int lm_enter_once(struct lm_vcpu *vcpu)
 {
 	int r;
@@ -277,10 +300,9 @@ static int lm_enter_once(struct lm_vcpu *vcpu)
 		if (r)
 			return r;
 	}
-	trace_lm_entry(vcpu);
-	lm_backend_enter(vcpu);
-	trace_lm_exit(vcpu);
-	vcpu->stat.by_kind[vcpu->exit.kind]++;
+	if (unlikely(vcpu->dbg.control))
+		return lm_enter_debugged(vcpu);
+	lm_enter(vcpu);
 	r = lm_handle_exit(vcpu);
 	if (unlikely(r == LM_NEED))
 		vcpu->retry = true;
@@ -305,13 +327,15 @@ static int lm_inside(struct lm_vcpu *vcpu)
 		set_bit(LM_REQ_STEAL, &vcpu->requests);
 	if (unlikely(vcpu->retry)) {
 		vcpu->retry = false;
-		r = lm_handle_exit(vcpu);
+		r = vcpu->dbg.control ? lm_debug_handle(vcpu) : lm_handle_exit(vcpu);
 		if (unlikely(r == LM_NEED))
 			vcpu->retry = true;
 		/* An answer was brought in with immediate_exit: the guest does not go on. */
 		if (r == LM_DONE && lm_immediate_exit(vcpu->run))
 			r = -EINTR;
 	}
+	if (unlikely(vcpu->dbg.stepped) && r == LM_DONE)
+		r = lm_debug_late(vcpu);
 	if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE) && r == LM_DONE)
 		r = vcpu->mp_state == KVM_MP_STATE_HALTED ? LM_HALT : LM_AGAIN;
 	while (r == LM_DONE)

@@ -25,10 +25,12 @@ DEFINE_STATIC_KEY_FALSE(lm_count_guest);
 
 static void lm_dr_load(const struct lm_vcpu *vcpu)
 {
-	set_debugreg(vcpu->st.dr[0], 0);
-	set_debugreg(vcpu->st.dr[1], 1);
-	set_debugreg(vcpu->st.dr[2], 2);
-	set_debugreg(vcpu->st.dr[3], 3);
+	const u64 *dr = lm_debug_hw_bp(vcpu) ? vcpu->dbg.dr : vcpu->st.dr;
+
+	set_debugreg(dr[0], 0);
+	set_debugreg(dr[1], 1);
+	set_debugreg(dr[2], 2);
+	set_debugreg(dr[3], 3);
 }
 
 /*
@@ -56,13 +58,14 @@ static noinline void lm_dr_switch_out(struct lm_vcpu *vcpu)
 {
 	struct lm_host_dr *host = this_cpu_ptr(&lm_host_dr);
 
-	if (vcpu->dr_loaded) {
+	/* Those of user space stay until it takes them back. */
+	if (vcpu->dr_loaded && !lm_debug_hw_bp(vcpu)) {
 		get_debugreg(vcpu->st.dr[0], 0);
 		get_debugreg(vcpu->st.dr[1], 1);
 		get_debugreg(vcpu->st.dr[2], 2);
 		get_debugreg(vcpu->st.dr[3], 3);
 		/* With no breakpoint enabled the next section can do without. */
-		if (!(lm_dr7(vcpu) & 0xff)) {
+		if (!(lm_dr7(vcpu) & LM_DR7_ENABLED)) {
 			vcpu->dr_loaded = false;
 			lm_backend_update(vcpu);
 		}

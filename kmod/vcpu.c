@@ -301,6 +301,7 @@ static long lm_vcpu_struct_ioctl(struct lm_vcpu *vcpu, unsigned int ioctl, void 
 	LM_SET(KVM_SET_XCRS, struct kvm_xcrs, lm_xcrs_set);
 	LM_GET(KVM_GET_DEBUGREGS, struct kvm_debugregs, lm_get_debugregs);
 	LM_SET(KVM_SET_DEBUGREGS, struct kvm_debugregs, lm_set_debugregs);
+	LM_SET(KVM_SET_GUEST_DEBUG, struct kvm_guest_debug, lm_set_guest_debug);
 	LM_GET(KVM_GET_LAPIC, struct kvm_lapic_state, lm_lapic_get_checked);
 	LM_SET(KVM_SET_LAPIC, struct kvm_lapic_state, lm_lapic_set_checked);
 	LM_GET(KVM_GET_MP_STATE, struct kvm_mp_state, lm_get_mp_state);

@@ -2,7 +2,9 @@
 /*
  * Control and debug registers.
  */
+#include <uapi/asm/debugreg.h>
 #include <asm/processor-flags.h>
+#include <asm/trapnr.h>
 
 #include "../backend.h"
 #include "../irq/chips.h"
@@ -165,18 +167,26 @@ int lm_exit_dr(struct lm_vcpu *vcpu)
 	const struct lm_insn *insn;
 	int r;
 
-	if (likely(!vcpu->guest_debug)) {
+	if (likely(!lm_debug_owns_dr(vcpu))) {
 		lm_dr_use(vcpu);
 		return LM_DONE;
 	}
+	/* General detect of user space; the guest's own is lm_check_dr()'s. */
+	if (lm_debug_hw_bp(vcpu) && (vcpu->dbg.dr7 & DR_GENERAL_DETECT))
+		return lm_exit_debug(vcpu, X86_TRAP_DB, DR_ACCESS);
 	r = lm_insn_at_rip(vcpu, &insn);
 	if (r)
 		return r == LM_AGAIN ? LM_DONE : r;
 	if (insn->id == LM_OP_MOV_TO_DR) {
-		if (lm_write_dr(vcpu, insn->reg & 7, lm_gpr(vcpu, insn->rm)))
+		if (lm_write_dr(vcpu, insn->reg, lm_gpr(vcpu, insn->rm)))
 			return LM_DONE;
+		/* Breakpoints of the guest's own work while it is single-stepped. */
+		if (!vcpu->dr_loaded && (lm_debug_dr7(vcpu) & LM_DR7_ENABLED))
+			lm_dr_use(vcpu);
 	} else {
-		lm_set_gpr(vcpu, insn->rm, lm_read_dr(vcpu, insn->reg & 7));
+		if (lm_check_dr(vcpu, insn->reg))
+			return LM_DONE;
+		lm_set_gpr(vcpu, insn->rm, lm_read_dr(vcpu, insn->reg));
 	}
 	lm_advance(vcpu, insn->len);
 	return LM_DONE;

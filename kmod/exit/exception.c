@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Exceptions of the guest that are intercepted: #DB and #AC, since a guest can
- * make their delivery loop for ever inside the CPU; #BP while user space debugs;
- * #UD for the other vendor's hypercall.
+ * make their delivery loop for ever inside the CPU; #BP while user space debugs, and
+ * all faults while it single-steps; #UD for the other vendor's hypercall.
  */
 #include <uapi/asm/debugreg.h>
 #include <asm/cpufeature.h>
@@ -10,19 +10,6 @@
 #include <asm/trapnr.h>
 
 #include "exit.h"
-
-static int lm_exit_debug(struct lm_vcpu *vcpu, u8 vector)
-{
-	struct kvm_debug_exit_arch *arch = &vcpu->run->debug.arch;
-
-	lm_need_state(vcpu, LM_S_CS | LM_S_RIP | LM_S_DR);
-	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
-	arch->exception = vector;
-	arch->pc = vcpu->st.seg[LM_CS].base + vcpu->st.rip;
-	arch->dr6 = vcpu->st.dr6;
-	arch->dr7 = vcpu->st.dr7;
-	return LM_USER;
-}
 
 /*
  * Have the guest's next hypercall from here be this CPU's own.  Where its code cannot be
@@ -92,16 +79,16 @@ int lm_exit_exception(struct lm_vcpu *vcpu)
 
 	if (vector == X86_TRAP_UD)
 		return lm_exit_undefined(vcpu);
-	if (vector == X86_TRAP_DB && (vcpu->guest_debug & (KVM_GUESTDBG_SINGLESTEP |
-							   KVM_GUESTDBG_USE_HW_BP)))
-		return lm_exit_debug(vcpu, vector);
-	if (vector == X86_TRAP_BP && (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP))
-		return lm_exit_debug(vcpu, vector);
+	if (vector == X86_TRAP_DB && lm_debug_owns_dr(vcpu))
+		return lm_exit_debug(vcpu, vector, e->exception.payload);
+	if (vector == X86_TRAP_BP && (vcpu->dbg.control & KVM_GUESTDBG_USE_SW_BP))
+		return lm_exit_debug(vcpu, vector, 0);
 	if (vector == X86_TRAP_AC && lm_split_lock(vcpu)) {
 		vcpu->split_lock = true;
 		return LM_AGAIN;
 	}
 	lm_queue_exception(vcpu, vector, e->exception.has_error, e->exception.error,
-			   vector == X86_TRAP_DB ? e->exception.payload : 0);
+			   vector == X86_TRAP_DB || vector == X86_TRAP_PF ?
+			   e->exception.payload : 0);
 	return LM_DONE;
 }

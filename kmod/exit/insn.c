@@ -136,7 +136,8 @@ void lm_advance_slow(struct lm_vcpu *vcpu, u64 was)
 		st->shadow = LM_SHADOW_NONE;
 		lm_mark_state(vcpu, LM_S_SHADOW);
 	}
-	if (st->rflags & X86_EFLAGS_TF)
+	/* A step of user space's takes the place of the guest's own. */
+	if ((st->rflags & X86_EFLAGS_TF) && !(vcpu->dbg.control & KVM_GUESTDBG_SINGLESTEP))
 		lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
 	if (st->rflags & X86_EFLAGS_RF)
 		lm_set_rflags(vcpu, st->rflags & ~X86_EFLAGS_RF);
@@ -407,7 +408,7 @@ static void lm_emulate_commit(struct lm_vcpu *vcpu, const struct lm_exec_ctx *ct
 		st->shadow = ctx->shadow;
 		lm_mark_state(vcpu, LM_S_SHADOW);
 	}
-	if (unlikely(ctx->trap))
+	if (unlikely(ctx->trap && !(vcpu->dbg.control & KVM_GUESTDBG_SINGLESTEP)))
 		lm_queue_exception(vcpu, 1, false, 0, DR_STEP);
 }
 

@@ -76,7 +76,7 @@ const char *lm_svm_uncached(struct lm_vcpu *vcpu, struct lm_state *scratch)
 	/* The VMCB knows one kind of shadow, and RFLAGS has a bit that is always 1. */
 	scratch->shadow = scratch->shadow ? LM_SHADOW_STI : LM_SHADOW_NONE;
 	scratch->rflags |= X86_EFLAGS_FIXED;
-	wrong = lm_state_differ(scratch, &vcpu->st, valid);
+	wrong = lm_state_differ(scratch, &vcpu->st, valid & ~lm_debug_stored(vcpu));
 	vcpu->st = *scratch;
 	vcpu->valid = valid;
 	return wrong;
@@ -237,5 +237,5 @@ void lm_svm_debug_exit(struct lm_vcpu *vcpu)
 	if (!lm_debug_state)
 		return;
 	hw->debug->vmcb = *hw->vmcb;
-	lm_state_poison(&vcpu->st, ~vcpu->valid);
+	lm_state_poison(&vcpu->st, ~(vcpu->valid | lm_debug_stored(vcpu)));
 }

@@ -115,7 +115,7 @@ static noinline void svm_get_some(struct lm_vcpu *vcpu, u32 groups)
 		st->idt.base = s->idtr.base;
 		st->idt.limit = s->idtr.limit;
 	}
-	if (groups & LM_S_DR) {
+	if ((groups & LM_S_DR) && !lm_debug_owns_dr(vcpu)) {
 		st->dr6 = s->dr6;
 		st->dr7 = s->dr7;
 	}
@@ -254,8 +254,8 @@ void lm_svm_put(struct lm_vcpu *vcpu)
 		hw->clean &= ~SVM_CLEAN_DT;
 	}
 	if (groups & LM_S_DR) {
-		s->dr6 = st->dr6;
-		s->dr7 = st->dr7;
+		s->dr6 = lm_debug_dr6(vcpu);
+		s->dr7 = lm_debug_dr7(vcpu);
 		hw->clean &= ~SVM_CLEAN_DR;
 	}
 	if (groups & LM_S_SHADOW)

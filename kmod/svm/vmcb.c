@@ -133,11 +133,9 @@ void lm_svm_update(struct lm_vcpu *vcpu)
 	if (hw->cr4_hidden)
 		c->cr |= BIT(4);
 	/* The guest's DR0-3 are in the CPU only once it has used them. */
-	c->dr = vcpu->dr_loaded && !vcpu->guest_debug ? 0 : 0xffffffff;
+	c->dr = vcpu->dr_loaded && !lm_debug_owns_dr(vcpu) ? 0 : 0xffffffff;
 	/* #MC is the host's; #AC and #DB could loop in the CPU; #UD may be VMCALL. */
-	c->exceptions = BIT(18) | BIT(17) | BIT(6) | BIT(1);
-	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
-		c->exceptions |= BIT(3);
+	c->exceptions = BIT(18) | BIT(17) | BIT(6) | BIT(1) | lm_debug_exceptions(vcpu);
 	/* The windows' intercepts are enter()'s. */
 	c->misc1 = (c->misc1 & (SVM_I1_VINTR | SVM_I1_IRET)) |
 		   SVM_I1_INTR | SVM_I1_NMI | SVM_I1_SMI | SVM_I1_INIT | SVM_I1_CR0_SEL |

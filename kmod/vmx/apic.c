@@ -169,7 +169,7 @@ void lm_vmx_apic(struct lm_vcpu *vcpu)
 	}
 	lm_lapic_pull(l);
 	vmx_eoi_exits(vcpu);
-	irr = lm_lapic_irr_highest(l);
+	irr = unlikely(lm_debug_no_irq(vcpu)) ? -1 : lm_lapic_irr_highest(l);
 	isr = l->isr_highest;
 	status = (irr < 0 ? 0 : irr) | (isr < 0 ? 0 : isr) << 8;
 	if (status != (u16)vmx_read(GUEST_INTR_STATUS))

@@ -125,7 +125,7 @@ static const char *vmx_uncached(struct lm_vcpu *vcpu, struct lm_state *scratch)
 		if (lm_vmx_ar(&scratch->seg[i], i) == lm_vmx_ar(&vcpu->st.seg[i], i))
 			vcpu->st.seg[i].attr = scratch->seg[i].attr;
 	}
-	wrong = lm_state_differ(scratch, &vcpu->st, valid);
+	wrong = lm_state_differ(scratch, &vcpu->st, valid & ~lm_debug_stored(vcpu));
 	vcpu->st = *scratch;
 	vcpu->valid = valid;
 	return wrong;
@@ -191,7 +191,7 @@ void lm_vmx_debug_exit(struct lm_vcpu *vcpu)
 	struct lm_state *st = &vcpu->st, *old = &vcpu->hw->debug->st;
 
 	*old = *st;
-	lm_state_poison(st, ~vcpu->valid);
+	lm_state_poison(st, ~(vcpu->valid | lm_debug_stored(vcpu)));
 	st->cr0 = (st->cr0 & ~cr0_kept) | (old->cr0 & cr0_kept);
 	st->cr4 = (st->cr4 & ~cr4_kept) | (old->cr4 & cr4_kept);
 	st->star = old->star;

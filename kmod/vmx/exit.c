@@ -142,6 +142,8 @@ static void vmx_exit_exception(struct lm_vcpu *vcpu, u32 info, u32 vectoring)
 	e->exception.payload = 0;
 	if ((info & UNBLOCK_NMI) && !(vectoring & LM_EV_VALID) && (u8)info != X86_TRAP_DF)
 		vmx_block_nmi(vcpu);
+	if ((u8)info == X86_TRAP_PF)
+		e->exception.payload = vmx_read(EXIT_QUALIFICATION);
 	if ((u8)info != X86_TRAP_DB)
 		return;
 	/* DR6 is as it was: what is new stands here (table 28-1). */

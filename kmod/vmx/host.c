@@ -220,7 +220,7 @@ void lm_vmx_host_on(void)
  */
 void lm_vmx_put_dr6(struct lm_vcpu *vcpu)
 {
-	if (likely(!vcpu->dr_loaded))
+	if (likely(!vcpu->dr_loaded) || lm_debug_owns_dr(vcpu))
 		return;
 	set_debugreg(vcpu->st.dr6, 6);
 	vcpu->hw->dr6_loaded = true;
@@ -236,7 +236,8 @@ static __always_inline void vmx_unload_dr6(struct lm_vcpu *vcpu)
 		return;
 	hw->dr6_loaded = false;
 	get_debugreg(dr6, 6);
-	vcpu->st.dr6 = dr6;
+	if (!(vcpu->dirty & LM_S_DR))
+		vcpu->st.dr6 = dr6;
 	set_debugreg(DR6_HOST, 6);
 }
 

@@ -97,6 +97,8 @@ static void vmx_get_dr(struct lm_vcpu *vcpu)
 {
 	unsigned long dr6;
 
+	if (unlikely(lm_debug_owns_dr(vcpu)))
+		return;
 	vcpu->st.dr7 = vmx_read(GUEST_DR7);
 	if (vcpu->hw->dr6_loaded) {
 		get_debugreg(dr6, 6);
@@ -313,7 +315,7 @@ static noinline void vmx_put_rare(struct lm_vcpu *vcpu, u32 groups)
 		vmx_write(GUEST_IDTR_LIMIT, st->idt.limit);
 	}
 	if (groups & LM_S_DR) {
-		vmx_write(GUEST_DR7, st->dr7);
+		vmx_write(GUEST_DR7, lm_debug_dr7(vcpu));
 		lm_vmx_put_dr6(vcpu);
 	}
 	if (groups & LM_S_SYSCALL)

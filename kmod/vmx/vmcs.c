@@ -255,7 +255,7 @@ static void vmx_todo_update(struct lm_vcpu *vcpu)
 	u32 proc2 = vmx_proc2(vcpu);
 
 	/* The guest's DR0-3 are in the CPU only once it has used them. */
-	if (vcpu->dr_loaded && !vcpu->guest_debug)
+	if (vcpu->dr_loaded && !lm_debug_owns_dr(vcpu))
 		lm_vmx_set_proc(hw, hw->proc & ~CPU_BASED_MOV_DR_EXITING);
 	else
 		lm_vmx_set_proc(hw, hw->proc | CPU_BASED_MOV_DR_EXITING);
@@ -263,8 +263,7 @@ static void vmx_todo_update(struct lm_vcpu *vcpu)
 		lm_need_state(vcpu, LM_S_DR);
 		vcpu->dirty |= LM_S_DR;
 	}
-	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
-		exc |= BIT(X86_TRAP_BP);
+	exc |= lm_debug_exceptions(vcpu);
 	if (exc != hw->exceptions) {
 		hw->exceptions = exc;
 		vmx_write(EXCEPTION_BITMAP, exc);

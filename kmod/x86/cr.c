@@ -26,12 +26,6 @@
 
 #define LM_CR3_NOFLUSH	BIT_ULL(63)
 
-#define LM_DR6_FIXED	0xffff0ff0ull
-#define LM_DR6_WRITABLE	0x0000e00full
-#define DR7_GD		BIT_ULL(13)
-#define LM_DR7_FIXED	0x00000400ull
-#define LM_DR7_WRITABLE	0xffff2bffull
-
 /**
  * lm_guest_tlb_flush - the guest's translations may be stale
  * @vcpu: the vCPU, by its own thread
@@ -286,8 +280,8 @@ int lm_check_dr(struct lm_vcpu *vcpu, unsigned int nr)
 		lm_inject_ud(vcpu);
 		return 1;
 	}
-	if (lm_dr7(vcpu) & DR7_GD) {
-		lm_queue_exception(vcpu, X86_TRAP_DB, false, 0, BIT(13));	/* BD */
+	if (lm_dr7(vcpu) & DR_GENERAL_DETECT) {
+		lm_queue_exception(vcpu, X86_TRAP_DB, false, 0, DR_ACCESS);
 		return 1;
 	}
 	return 0;
@@ -307,7 +301,7 @@ int lm_write_dr(struct lm_vcpu *vcpu, unsigned int nr, u64 val)
 		return 1;
 	if (nr < 4) {
 		vcpu->st.dr[nr] = val;
-		if (vcpu->dr_loaded)
+		if (vcpu->dr_loaded && !lm_debug_hw_bp(vcpu))
 			set_debugreg(val, nr);
 		return 0;
 	}
@@ -333,7 +327,7 @@ u64 lm_read_dr(struct lm_vcpu *vcpu, unsigned int nr)
 
 	if (nr >= 4)
 		return nr & 1 ? lm_dr7(vcpu) : lm_dr6(vcpu);
-	if (!vcpu->dr_loaded)
+	if (!vcpu->dr_loaded || lm_debug_hw_bp(vcpu))
 		return vcpu->st.dr[nr];
 	get_debugreg(val, nr);
 	return val;

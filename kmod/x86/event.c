@@ -264,6 +264,8 @@ static void lm_prepare_irq(struct lm_vcpu *vcpu)
 {
 	int vector;
 
+	if (unlikely(vcpu->dbg.control & KVM_GUESTDBG_BLOCKIRQ))
+		return;
 	if (lm_irq_to_inject(vcpu) < 0) {
 		if (lm_events_user_window(vcpu))
 			vcpu->want_irq_window = true;
@@ -288,7 +290,8 @@ static void lm_prepare_nmi(struct lm_vcpu *vcpu)
 {
 	struct lm_events *ev = &vcpu->ev;
 
-	if (likely(!atomic_read(&ev->nmi_pending)))
+	if (likely(!atomic_read(&ev->nmi_pending)) ||
+	    (vcpu->dbg.control & KVM_GUESTDBG_BLOCKIRQ))
 		return;
 	/* With one in service only one is latched (APM vol. 2, 8.2.3). */
 	if (ev->nmi_masked)

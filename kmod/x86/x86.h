@@ -164,6 +164,14 @@ bool lm_msr_filtered(struct lm_vm *vm, u32 msr, u32 access);
 int lm_msr_filter_set(struct lm_vm *vm, void __user *arg);
 void lm_msr_filter_free(struct lm_vm *vm);
 
+#define LM_DR6_FIXED	0xffff0ff0ull
+#define LM_DR6_WRITABLE	0x0000e00full
+#define LM_DR7_FIXED	0x00000400ull
+#define LM_DR7_WRITABLE	0xffff2bffull
+#define LM_DR7_ENABLED	0x000000ffull	/* L0 to G3 */
+#define DR_GENERAL_DETECT BIT_ULL(13)	/* DR7.GD */
+#define DR_ACCESS	BIT_ULL(13)	/* DR6.BD */
+
 /* ---- cr.c: 0 or 1 (#GP); update the neutral state and the vendor ---- */
 int lm_write_cr0(struct lm_vcpu *vcpu, u64 val);
 int lm_write_cr3(struct lm_vcpu *vcpu, u64 val);

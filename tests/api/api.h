@@ -18,7 +18,7 @@ struct test {
 	const char *name;
 	void (*fn)(void);
 };
-extern const struct test system_tests[], vm_tests[], vcpu_tests[], irq_tests[], chip_tests[], life_tests[], more_tests[], dirty_tests[], coalesced_tests[],
+extern const struct test system_tests[], vm_tests[], vcpu_tests[], irq_tests[], chip_tests[], life_tests[], more_tests[], debug_tests[], dirty_tests[], coalesced_tests[],
 	name_tests[], blk_tests[];
 
 extern const char *device;

@@ -165,7 +165,7 @@ int main(int argc, char **argv)
 		{ "disk", 1, NULL, 'D' }, { "fuzz", 1, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
 	const struct test *all[] = {
-		system_tests, vm_tests, vcpu_tests, irq_tests, chip_tests, life_tests, more_tests, dirty_tests, coalesced_tests,
+		system_tests, vm_tests, vcpu_tests, irq_tests, chip_tests, life_tests, more_tests, debug_tests, dirty_tests, coalesced_tests,
 		name_tests,
 		NULL
 	};

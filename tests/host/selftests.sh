@@ -22,6 +22,8 @@ long_tests='set_memory_region_test xapic_ipi_test xapic_state_test kvm_create_ma
 	kvm_page_table_test memslot_perf_test memslot_modification_stress_test
 	access_tracking_perf_test dirty_log_perf_test demand_paging_test max_guest_memory_test
 	hardware_disable_test'
+# QEMU has no intercept for INT3.
+[ "$LAMINA_HOST" != intel ] || tests="$tests debug_regs"
 if [ -n "${LONG:-}" ]; then
 	limit=600
 	tests="$tests $long_tests"
