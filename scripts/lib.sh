@@ -75,3 +75,9 @@ put_modules() {
 		grep "^$file:" "$1/modules.dep" >>"$to/modules.dep"
 	done
 }
+
+# archive TREE: as an initramfs, on standard output
+archive() {
+	(cd "$1" && find . -mindepth 1 | sort |
+		cpio --quiet -o -H newc -R 0:0 --reproducible)
+}
