@@ -83,6 +83,9 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 		return LM_QUIRKS;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return LM_MANUAL_LOG;
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return lm_dirty_ring_limit();
 	case KVM_CAP_COALESCED_MMIO:
 		return KVM_COALESCED_MMIO_PAGE_OFFSET;
 	case KVM_CAP_SET_GUEST_DEBUG2:
@@ -226,6 +229,11 @@ static int lm_enable_manual_log(void *obj, u64 arg)
 	return 0;
 }
 
+static int lm_enable_ring(void *obj, u64 arg)
+{
+	return lm_dirty_ring_enable(obj, arg);
+}
+
 static const struct lm_cap lm_vm_caps[] = {
 	{ KVM_CAP_MAX_VCPU_ID, ~0ull, lm_enable_max_vcpu_id },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1, lm_enable_platform_info },
@@ -235,6 +243,8 @@ static const struct lm_cap lm_vm_caps[] = {
 	{ KVM_CAP_EXCEPTION_PAYLOAD, ~0ull, lm_enable_payload },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, ~0ull, lm_enable_triple_fault },
 	{ KVM_CAP_SPLIT_IRQCHIP, U32_MAX, lm_enable_split_irqchip },
+	{ KVM_CAP_DIRTY_LOG_RING, ~0ull, lm_enable_ring },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, ~0ull, lm_enable_ring },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, LM_MANUAL_LOG, lm_enable_manual_log },
 	{ KVM_CAP_X2APIC_API, LM_X2APIC_FLAGS, lm_enable_x2apic },
 };

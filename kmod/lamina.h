@@ -303,6 +303,7 @@ enum lm_request {
 	LM_REQ_IOAPIC_EOI,	/* tell user space's IOAPIC of lm_vcpu.ioapic_eoi */
 	LM_REQ_VAPIC,		/* there is a word to keep in step with the LAPIC; stays set */
 	LM_REQ_BELL,		/* doorbells of devices were rung: leave the section and answer them */
+	LM_REQ_RING,		/* the dirty ring was nearly full: user space first */
 	LM_REQ_STOP,		/* the machine goes down; never cleared */
 };
 
@@ -398,6 +399,7 @@ struct lm_vcpu {
 	struct lm_flush_cpu flush;	/* (s) ASID or VPID and generations */
 	struct lm_mem_cpu mem;		/* (v, s) table-page cache, last slot, model TLB */
 	struct lm_guest_debug dbg;	/* (v) */
+	struct lm_dirty_ring ring;
 
 	struct lm_hw *hw;		/* (c) the vendor's part */
 	struct lm_vcpu_stat stat;	/* (s) */

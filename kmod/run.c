@@ -216,6 +216,13 @@ static int lm_serve(struct lm_vcpu *vcpu)
 
 	if (test_bit(LM_REQ_STOP, &vcpu->requests))
 		return -EIO;
+	if (unlikely(test_bit(LM_REQ_RING, &vcpu->requests))) {
+		if (lm_dirty_ring_full(vcpu)) {
+			vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+			return LM_USER;
+		}
+		clear_bit(LM_REQ_RING, &vcpu->requests);
+	}
 	if (test_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests)) {
 		clear_bit(LM_REQ_TRIPLE_FAULT, &vcpu->requests);
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;

@@ -396,8 +396,13 @@ static long lm_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long a
 static vm_fault_t lm_vcpu_fault(struct vm_fault *vmf)
 {
 	struct lm_vcpu *vcpu = vmf->vma->vm_file->private_data;
+	struct page *page;
 	void *addr;
 
+	if (vmf->pgoff >= KVM_DIRTY_LOG_PAGE_OFFSET) {
+		page = lm_dirty_ring_page(vcpu, vmf->pgoff - KVM_DIRTY_LOG_PAGE_OFFSET);
+		goto found;
+	}
 	if (vmf->pgoff == 0)
 		addr = vcpu->run;
 	else if (vmf->pgoff == 1)
@@ -406,8 +411,12 @@ static vm_fault_t lm_vcpu_fault(struct vm_fault *vmf)
 		addr = vcpu->vm->irq.ring;
 	else
 		return VM_FAULT_SIGBUS;
-	vmf->page = virt_to_page(addr);
-	get_page(vmf->page);
+	page = virt_to_page(addr);
+found:
+	if (!page)
+		return VM_FAULT_SIGBUS;
+	get_page(page);
+	vmf->page = page;
 	return 0;
 }
 
@@ -417,6 +426,10 @@ static const struct vm_operations_struct lm_vcpu_vm_ops = {
 
 static int lm_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	/* A private copy of the dirty ring would tell nothing. */
+	if (vma->vm_pgoff + vma_pages(vma) > KVM_DIRTY_LOG_PAGE_OFFSET &&
+	    ((vma->vm_flags & VM_EXEC) || !(vma->vm_flags & VM_SHARED)))
+		return -EINVAL;
 	vma->vm_ops = &lm_vcpu_vm_ops;
 	return 0;
 }
@@ -454,6 +467,7 @@ void lm_vcpu_destroy(struct lm_vcpu *vcpu)
 	lm_backend->vcpu_free(vcpu);
 	lm_x86_free(vcpu);
 	lm_mem_vcpu_free(vcpu);
+	lm_dirty_ring_free(vcpu);
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);
 	mutex_destroy(&vcpu->mutex);
@@ -484,9 +498,12 @@ static struct lm_vcpu *lm_vcpu_alloc(struct lm_vm *vm, u32 id)
 	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vcpu->pio_data)
 		goto free_run;
-	r = lm_mem_vcpu_init(vcpu);
+	r = lm_dirty_ring_init(vcpu);
 	if (r)
 		goto free_pio;
+	r = lm_mem_vcpu_init(vcpu);
+	if (r)
+		goto free_mem;
 	r = lm_x86_init(vcpu);
 	if (r)
 		goto free_mem;
@@ -506,6 +523,7 @@ free_x86:
 	lm_x86_free(vcpu);
 free_mem:
 	lm_mem_vcpu_free(vcpu);
+	lm_dirty_ring_free(vcpu);
 free_pio:
 	free_page((unsigned long)vcpu->pio_data);
 free_run:

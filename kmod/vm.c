@@ -353,6 +353,18 @@ static int lm_vm_tsc_khz(struct lm_vm *vm, unsigned long khz)
 	return 0;
 }
 
+/* A disk writes from no vCPU's thread, so no ring could tell of it. */
+static struct file *lm_vm_create_blk(struct lm_vm *vm)
+{
+	struct file *file = lm_blk_create(vm);
+
+	smp_mb();	/* counted; pairs with lm_dirty_ring_enable() */
+	if (IS_ERR(file) || !READ_ONCE(vm->mem.ring_bytes))
+		return file;
+	fput(file);
+	return ERR_PTR(-EBUSY);
+}
+
 static int lm_vm_create_device(struct lm_vm *vm, void __user *arg)
 {
 	struct kvm_create_device cd;
@@ -371,7 +383,7 @@ static int lm_vm_create_device(struct lm_vm *vm, void __user *arg)
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	file = lm_blk_create(vm);
+	file = lm_vm_create_blk(vm);
 	if (IS_ERR(file)) {
 		put_unused_fd(fd);
 		return PTR_ERR(file);
@@ -404,6 +416,8 @@ static long lm_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg
 		return lm_vm_dirty_log(vm, p);
 	case KVM_CLEAR_DIRTY_LOG:
 		return lm_vm_clear_dirty_log(vm, p);
+	case KVM_RESET_DIRTY_RINGS:
+		return lm_dirty_ring_reset(vm);
 	case KVM_SET_TSS_ADDR:
 		return lm_vm_set_tss_addr(vm, arg);
 	case KVM_SET_IDENTITY_MAP_ADDR:

@@ -90,7 +90,7 @@ static noinline int lm_access_bulk(struct lm_vcpu *vcpu, const struct lm_slot *s
 	pagefault_enable();
 	/* Also if a part was written; after the write, so that who takes the bit has seen it. */
 	if (write)
-		lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+		lm_slot_mark(vcpu, slot, gpa >> PAGE_SHIFT);
 	return left ? lm_gpa_need(vcpu, p, write) : LM_DONE;
 }
 
@@ -181,7 +181,7 @@ static __always_inline int lm_access_quick(struct lm_vcpu *vcpu, u64 gpa, void *
 		LM_MOVE(u8, p, buf, write);
 	pagefault_enable();
 	if (write)
-		lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+		lm_slot_mark(vcpu, slot, gpa >> PAGE_SHIFT);
 	return LM_DONE;
 fault:
 	user_access_end();
@@ -264,7 +264,7 @@ int lm_gpa_cmpxchg(struct lm_vcpu *vcpu, u64 gpa, u64 *old, u64 new, unsigned in
 	}
 	user_access_end();
 	pagefault_enable();
-	lm_slot_mark(slot, gpa >> PAGE_SHIFT);
+	lm_slot_mark(vcpu, slot, gpa >> PAGE_SHIFT);
 	return won ? LM_DONE : LM_AGAIN;
 fault:
 	user_access_end();

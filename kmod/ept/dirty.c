@@ -37,12 +37,12 @@ void lm_mem_logged(struct lm_vcpu *vcpu, u64 gpa)
 	struct lm_slots *old = rcu_dereference_check(mem->old_slots, 1);
 
 	if (slot)
-		lm_slot_mark(slot, gfn);
+		lm_slot_mark(vcpu, slot, gfn);
 	if (likely(!old))
 		return;
 	slot = lm_slot_search(old, gfn);
 	if (slot)
-		lm_slot_mark(slot, gfn);
+		lm_slot_mark(vcpu, slot, gfn);
 }
 
 static void lm_dirty_collect_here(void *vm)
@@ -140,7 +140,8 @@ static int lm_get_dirty_log(struct lm_vm *vm, const struct kvm_dirty_log *log)
  * @vm: the VM; its lock is taken
  * @log: slot and user address of the bitmap
  *
- * Return: 0, -EINVAL for a bad slot number, -ENOENT if it keeps no log, -EFAULT
+ * Return: 0, -EINVAL for a bad slot number, -ENOENT if it keeps no log, -ENXIO if the VM
+ * has rings instead, -EFAULT
  */
 int lm_mem_get_dirty_log(struct lm_vm *vm, const struct kvm_dirty_log *log)
 {
@@ -149,7 +150,7 @@ int lm_mem_get_dirty_log(struct lm_vm *vm, const struct kvm_dirty_log *log)
 	if (log->slot >= LM_MAX_SLOTS)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	ret = lm_get_dirty_log(vm, log);
+	ret = vm->mem.ring_bytes ? -ENXIO : lm_get_dirty_log(vm, log);
 	mutex_unlock(&vm->lock);
 	return ret;
 }
@@ -206,8 +207,8 @@ static int lm_clear_dirty_log(struct lm_vm *vm, const struct kvm_clear_dirty_log
  * A page that the CPU has logged meanwhile, and nobody collected, stays dirty: a write that
  * user space has not seen yet.
  *
- * Return: 0, -EINVAL for a bad slot number or range, -ENOENT if it keeps no log,
- * -EFAULT, -ENOMEM
+ * Return: 0, -EINVAL for a bad slot number or range, -ENOENT if it keeps no log, -ENXIO
+ * if the VM has rings instead, -EFAULT, -ENOMEM
  */
 int lm_mem_clear_dirty_log(struct lm_vm *vm, const struct kvm_clear_dirty_log *log)
 {
@@ -216,7 +217,7 @@ int lm_mem_clear_dirty_log(struct lm_vm *vm, const struct kvm_clear_dirty_log *l
 	if (log->slot >= LM_MAX_SLOTS || (log->first_page & 63))
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	ret = lm_clear_dirty_log(vm, log);
+	ret = vm->mem.ring_bytes ? -ENXIO : lm_clear_dirty_log(vm, log);
 	mutex_unlock(&vm->lock);
 	return ret;
 }

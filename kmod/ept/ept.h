@@ -94,6 +94,16 @@ struct lm_mem_cpu {
 	struct lm_tlb *tlb;		/* (s) the model TLB of debug_tlb, or NULL */
 };
 
+/*
+ * A vCPU's ring of dirty pages.  Both indexes only grow; modulo the size they say where.
+ */
+struct lm_dirty_ring {
+	struct kvm_dirty_gfn *gfn;	/* (c) shared with user space, or NULL */
+	u32 size, limit;		/* (c) entries; with that many it counts as full */
+	u32 pushed;			/* (s) others read */
+	u32 reset;			/* lm_vm.lock; the section reads */
+};
+
 /* What an encoding must say; filled by ept/npt.c and ept/ept.c. */
 struct lm_npt_format {
 	u64 present;			/* any of these set: present */
@@ -124,6 +134,7 @@ struct lm_mem {
 	bool apic_off;				/* never map it again */
 	bool dead;				/* the mm is gone */
 	bool logs;				/* a slot keeps a dirty log, or did; sections read it */
+	u32 ring_bytes;				/* of each vCPU's dirty ring, or 0; set before there are vCPUs */
 	u64 manual_log;				/* KVM_DIRTY_LOG_*, of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	struct lm_flush flush;
 	atomic_long_t table_pages;
@@ -154,6 +165,15 @@ int lm_mem_get_dirty_log(struct lm_vm *vm, const struct kvm_dirty_log *log);
 int lm_mem_clear_dirty_log(struct lm_vm *vm, const struct kvm_clear_dirty_log *log);
 void lm_mem_logged(struct lm_vcpu *vcpu, u64 gpa);	/* section: the CPU's log has this page */
 u64 lm_mem_size(struct lm_vm *vm);
+
+/* KVM_CAP_DIRTY_LOG_RING: ept/dirty_ring.c. */
+int lm_dirty_ring_limit(void);
+int lm_dirty_ring_enable(struct lm_vm *vm, u64 bytes);
+int lm_dirty_ring_init(struct lm_vcpu *vcpu);
+void lm_dirty_ring_free(struct lm_vcpu *vcpu);
+struct page *lm_dirty_ring_page(struct lm_vcpu *vcpu, unsigned long pgoff);
+bool lm_dirty_ring_full(const struct lm_vcpu *vcpu);
+int lm_dirty_ring_reset(struct lm_vm *vm);
 
 /*
  * lm_mem_fault - resolve a nested page fault; in the section, interrupts off

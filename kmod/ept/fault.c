@@ -178,7 +178,7 @@ static int lm_fault_resolve(const struct lm_fault *f, int level, u64 *leaf)
 		write = false;
 	/* Before the leaf is there: who clears the log later finds leaf or claim and zaps it. */
 	if (f->slot->dirty && f->write)
-		lm_slot_mark(f->slot, f->gfn);
+		lm_slot_mark(f->vcpu, f->slot, f->gfn);
 	*leaf = ((hp.pfn & ~(pages - 1)) << PAGE_SHIFT) | (hp.val & sme_me_mask) |
 		fmt->leaf | fmt->memtype[level > 1][lm_host_memtype(&hp)];
 	if (level > 1)

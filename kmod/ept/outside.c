@@ -59,7 +59,7 @@ void lm_outside_mark(struct lm_vm *vm, u64 gpa, u32 bytes)
 		slot = lm_slot_search(slots, gfn);
 		end = slot ? min(last, slot->gfn + slot->npages - 1) : gfn;
 		for (; slot && slot->dirty && gfn <= end; gfn++)
-			lm_slot_mark(slot, gfn);
+			lm_slot_mark(NULL, slot, gfn);
 	}
 	rcu_read_unlock();
 }

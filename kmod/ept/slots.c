@@ -211,7 +211,7 @@ static bool lm_region_valid(const struct lm_mem *mem, const struct kvm_userspace
 /* Each page has its bit at first, so there is nothing to take notice of yet. */
 static bool lm_log_begins_full(const struct lm_mem *mem)
 {
-	return mem->manual_log & KVM_DIRTY_LOG_INITIALLY_SET;
+	return !mem->ring_bytes && (mem->manual_log & KVM_DIRTY_LOG_INITIALLY_SET);
 }
 
 static void lm_slot_zap(struct lm_zap *z, const struct lm_slots *new, const struct lm_slot *was,

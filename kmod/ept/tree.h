@@ -144,19 +144,15 @@ static inline unsigned long lm_slot_hva(const struct lm_slot *slot, u64 gfn)
 	return slot->hva + ((gfn - slot->gfn) << PAGE_SHIFT);
 }
 
-/* ---- dirty.c ---- */
+/* ---- dirty.c, dirty_ring.c ---- */
 void lm_dirty_collect(struct lm_vm *vm);
-/* A page is, or is about to be, written. */
-static inline void lm_slot_mark(const struct lm_slot *slot, u64 gfn)
-{
-	u64 bit = gfn - slot->gfn;
+void lm_slot_log(struct lm_vcpu *vcpu, const struct lm_slot *slot, u64 gfn);
 
-	if (likely(!slot->dirty))
-		return;
-	/* A write of ours before the look at the bit: who takes the bit sees the write. */
-	smp_mb();
-	if (!test_bit(bit, slot->dirty))
-		set_bit(bit, slot->dirty);
+/* A page is, or is about to be, written; see lm_slot_log(). */
+static inline void lm_slot_mark(struct lm_vcpu *vcpu, const struct lm_slot *slot, u64 gfn)
+{
+	if (unlikely(slot->dirty))
+		lm_slot_log(vcpu, slot, gfn);
 }
 
 /* ---- notifier.c ---- */
