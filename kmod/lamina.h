@@ -173,6 +173,7 @@ struct lm_io {
 		u64 addr;
 		u8 bytes;
 		bool write, port;
+		u16 count;	/* elements of a string input */
 		u8 data[8];
 	} frag[12];
 	u8 nr, cursor;
@@ -403,7 +404,9 @@ struct lm_vcpu {
 
 	struct lm_hw *hw;		/* (c) the vendor's part */
 	struct lm_vcpu_stat stat;	/* (s) */
-	struct task_struct *task;	/* (v) the last thread that ran it */
+	struct task_struct *task;	/* (v) the last thread that ran it; changed under task_lock */
+	spinlock_t task_lock;		/* guards task against readers that do not hold the mutex */
+	struct lm_vcpu *yield_to;	/* (v) who shall have this thread's CPU, or NULL */
 	struct dentry *debugfs;
 };
 

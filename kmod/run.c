@@ -173,6 +173,24 @@ void lm_vcpu_take_init_sipi(struct lm_vcpu *vcpu)
 	WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
 }
 
+/* The guest waits for another of its vCPUs, whose thread waits for a CPU perhaps. */
+static noinline void lm_yield(struct lm_vcpu *vcpu)
+{
+	struct lm_vcpu *to = vcpu->yield_to;
+	struct task_struct *task;
+
+	vcpu->yield_to = NULL;
+	spin_lock(&to->task_lock);
+	task = to->task;
+	if (task)
+		get_task_struct(task);
+	spin_unlock(&to->task_lock);
+	if (!task)
+		return;
+	yield_to(task, true);
+	put_task_struct(task);
+}
+
 /* 0: go on; negative: KVM_RUN returns it. */
 static int lm_outside(struct lm_vcpu *vcpu)
 {
@@ -183,6 +201,8 @@ static int lm_outside(struct lm_vcpu *vcpu)
 		vcpu->split_lock = false;
 		lm_host_split_lock(lm_rip(vcpu));
 	}
+	if (unlikely(vcpu->yield_to))
+		lm_yield(vcpu);
 	for (;;) {
 		if (signal_pending(current))
 			return -EINTR;
@@ -406,6 +426,20 @@ static void lm_show_run(struct lm_vcpu *vcpu)
 	run->ready_for_interrupt_injection = vcpu->vm->irq.pic || lm_events_irq_ready(vcpu);
 }
 
+/* Another thread than the last, or the first. */
+static void lm_new_task(struct lm_vcpu *vcpu)
+{
+	struct task_struct *old = vcpu->task;
+
+	get_task_struct(current);
+	spin_lock(&vcpu->task_lock);
+	vcpu->task = current;
+	spin_unlock(&vcpu->task_lock);
+	if (old)
+		put_task_struct(old);
+	lm_vm_runs(vcpu->vm);
+}
+
 /**
  * lm_vcpu_run - KVM_RUN
  * @vcpu: the vCPU, its mutex held; the caller is a thread of the owner
@@ -427,12 +461,8 @@ int lm_vcpu_run(struct lm_vcpu *vcpu)
 	}
 	if (vcpu->io.pending)
 		vcpu->retry = lm_io_answered(vcpu);
-	if (vcpu->task != current) {
-		if (vcpu->task)
-			put_task_struct(vcpu->task);
-		vcpu->task = get_task_struct(current);
-		lm_vm_runs(vcpu->vm);
-	}
+	if (vcpu->task != current)
+		lm_new_task(vcpu);
 	if (!vcpu->lapic)
 		vcpu->x86.cr8 = READ_ONCE(run->cr8) & 15;
 	/* A window may be wanted now, or no longer. */

@@ -491,6 +491,7 @@ static struct lm_vcpu *lm_vcpu_alloc(struct lm_vm *vm, u32 id)
 	for (i = 0; i < LM_INSN_CACHE; i++)
 		vcpu->insn[i].key = ~0ull;
 	mutex_init(&vcpu->mutex);
+	spin_lock_init(&vcpu->task_lock);
 	rcuwait_init(&vcpu->wait);
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vcpu->run)

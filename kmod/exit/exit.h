@@ -67,9 +67,13 @@ static __always_inline void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
 }
 
 /* io.c: accesses that may end in user space */
+#define LM_PIO_BATCH	1024	/* bytes of a string input that are asked for at once, as KVM does */
+
 void lm_pio_set(struct lm_vcpu *vcpu, u32 val, unsigned int bytes);
 int lm_io_store(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes);
 int lm_io_single(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int bytes, bool write);
+int lm_io_batch(struct lm_vcpu *vcpu, u16 port, void *buf, unsigned int bytes,
+		unsigned int *count);
 int lm_io_access(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
 		 bool write, bool port);
 

@@ -21,6 +21,17 @@ static u64 lm_hc_kick(struct lm_vcpu *vcpu, u32 apic_id)
 	return 0;
 }
 
+/* It spins for a vCPU that the host has taken the CPU from: done outside the section. */
+static u64 lm_hc_yield(struct lm_vcpu *vcpu, u32 apic_id)
+{
+	struct lm_vcpu *v = lm_vcpu_by_apic_id(vcpu->vm, apic_id);
+
+	if (v && v != vcpu && READ_ONCE(v->cpu) < 0 &&
+	    READ_ONCE(v->mp_state) == KVM_MP_STATE_RUNNABLE)
+		vcpu->yield_to = v;
+	return 0;
+}
+
 /* @mask: what of a register counts */
 static __always_inline u64 lm_hypercall(struct lm_vcpu *vcpu, const u64 *gpr, u64 mask)
 {
@@ -33,6 +44,10 @@ static __always_inline u64 lm_hypercall(struct lm_vcpu *vcpu, const u64 *gpr, u6
 		if (!lm_cpuid_pv(vcpu, KVM_FEATURE_PV_UNHALT))
 			break;
 		return lm_hc_kick(vcpu, gpr[LM_RCX]);
+	case KVM_HC_SCHED_YIELD:
+		if (!lm_cpuid_pv(vcpu, KVM_FEATURE_PV_SCHED_YIELD))
+			break;
+		return lm_hc_yield(vcpu, gpr[LM_RBX]);
 	case KVM_HC_SEND_IPI:
 		if (!vcpu->lapic || !lm_cpuid_pv(vcpu, KVM_FEATURE_PV_SEND_IPI))
 			break;
@@ -58,5 +73,5 @@ int lm_exit_hypercall(struct lm_vcpu *vcpu)
 	lm_advance(vcpu, len);
 	mask = lm_is_64(vcpu) ? ~0ull : U32_MAX;
 	gpr[LM_RAX] = lm_hypercall(vcpu, gpr, mask) & mask;
-	return LM_DONE;
+	return unlikely(vcpu->yield_to) ? LM_AGAIN : LM_DONE;
 }

@@ -209,8 +209,8 @@ static int lm_x_piece(struct lm_vcpu *vcpu, u64 gpa, void *buf, unsigned int byt
 		return write && (flags & LM_XF_PROBE) ? LM_DONE :
 		       lm_io_single(vcpu, gpa, buf, bytes, write);
 	if (write && (flags & LM_XF_PROBE)) {
-		if (!lm_gpa_is_ram(vcpu, gpa, true))
-			return LM_DONE;	/* a device takes any write */
+		if (!lm_gpa_is_ram(vcpu, gpa, true))	/* a device takes any write */
+			return flags & LM_XF_RAM ? -EIO : LM_DONE;
 		return lm_gpa_probe_write(vcpu, gpa, bytes);
 	}
 	r = write ? lm_gpa_write(vcpu, gpa, buf, bytes) : lm_gpa_read(vcpu, gpa, buf, bytes);
@@ -325,10 +325,14 @@ static int lm_x_port(struct lm_exec_ctx *ctx, u16 port, void *buf, unsigned int 
 	return LM_X_OK;
 }
 
+/* Only a port of user space's gives several at a time. */
 static int lm_x_in(struct lm_exec_ctx *ctx, u16 port, void *buf, unsigned int bytes,
 		   unsigned int count)
 {
-	return lm_x_port(ctx, port, buf, bytes, count, false);
+	int r = lm_io_batch(ctx->vcpu, port, buf, bytes, &count);
+
+	ctx->got = count;
+	return lm_x_result(ctx, r, 0, 0);
 }
 
 static int lm_x_out(struct lm_exec_ctx *ctx, u16 port, const void *buf, unsigned int bytes,
@@ -492,6 +496,12 @@ static noinline int lm_emulate_any(struct lm_vcpu *vcpu, const struct lm_insn *i
 	ctx.rflags = vcpu->st.rflags;
 	ctx.cpl = lm_cpl(vcpu);
 	ctx.va_bits = lm_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
+	if (insn->id == LM_OP_INS && !(vcpu->dbg.control & KVM_GUESTDBG_SINGLESTEP)) {
+		ctx.bounce = vcpu->pio_data;
+		ctx.bounce_len = LM_PIO_BATCH;
+		/* The answer is to so many, whatever user space has made of RCX. */
+		ctx.batch = vcpu->io.nr ? vcpu->io.frag[0].count : LM_PIO_BATCH;
+	}
 	rsp = vcpu->st.gpr[LM_RSP];
 	vcpu->io.cursor = 0;
 	e->to_user = false;

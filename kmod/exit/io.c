@@ -49,6 +49,7 @@ static void lm_io_note(struct lm_vcpu *vcpu, u64 addr, unsigned int bytes, bool 
 	io->frag[io->nr].bytes = bytes;
 	io->frag[io->nr].write = write;
 	io->frag[io->nr].port = port;
+	io->frag[io->nr].count = 1;
 	io->nr++;
 	io->cursor = io->nr;
 	io->pending = pending;
@@ -121,6 +122,34 @@ int lm_io_access(struct lm_vcpu *vcpu, u64 addr, void *buf, unsigned int bytes,
 			return r;
 	}
 	return LM_DONE;
+}
+
+/**
+ * lm_io_batch - elements of a string input
+ * @vcpu: in its section
+ * @port: port
+ * @buf: for @count elements; with more than one it is the page shared with user space
+ * @bytes: 1, 2 or 4
+ * @count: in: how many are wanted; out: how many there are
+ *
+ * Return: LM_DONE, LM_USER, LM_NEED
+ */
+int lm_io_batch(struct lm_vcpu *vcpu, u16 port, void *buf, unsigned int bytes,
+		unsigned int *count)
+{
+	struct lm_io *io = &vcpu->io;
+	unsigned int wanted = *count;
+	int r;
+
+	if (wanted > 1 && io->nr && io->frag[0].count >= wanted)
+		return LM_DONE;		/* the answer is in the page */
+	*count = 1;
+	r = lm_io_one(vcpu, port, buf, bytes, false, true);
+	if (r != LM_USER || wanted == 1)
+		return r;
+	io->frag[io->nr - 1].count = wanted;
+	vcpu->run->io.count = wanted;
+	return r;
 }
 
 /**

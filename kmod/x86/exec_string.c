@@ -135,11 +135,19 @@ static int port_string(struct lm_x_state *s, struct strings *r, unsigned int *do
 	all = n * r->bytes;
 	buf = n > 1 ? ctx->bounce : &one;
 	if (ins) {
-		ret = ctx->ops->write(ctx, la, NULL, all, LM_XF_PROBE);
+		ret = ctx->ops->write(ctx, la, NULL, all, LM_XF_PROBE | (n > 1 ? LM_XF_RAM : 0));
+		if (ret == LM_X_UNKNOWN && n > 1) {	/* a device sees each element by itself */
+			n = 1;
+			all = r->bytes;
+			buf = &one;
+			ret = ctx->ops->write(ctx, la, NULL, all, LM_XF_PROBE);
+		}
+		ctx->got = n;
 		if (!ret)
 			ret = ctx->ops->in(ctx, port, buf, r->bytes, n);
+		n = ctx->got;
 		if (!ret)
-			ret = ctx->ops->write(ctx, la, buf, all, 0);
+			ret = ctx->ops->write(ctx, la, buf, n * r->bytes, 0);
 		r->rdi += ret ? 0 : r->step * n;
 	} else {
 		ret = ctx->ops->read(ctx, la, buf, all, 0);

@@ -170,6 +170,7 @@ enum lm_x {
 #define LM_XF_WRITE	(1 << 0)	/* read: a write to the same bytes follows */
 #define LM_XF_PROBE	(1 << 1)	/* write: only check that it would succeed */
 #define LM_XF_SYS	(1 << 2)	/* implicit supervisor access: interrupt table */
+#define LM_XF_RAM	(1 << 3)	/* with PROBE: UNKNOWN if it is a device */
 
 /*
  * A segment; attr as in a VMCB: type 0-3, S 4, DPL 5-6, P 7, AVL 8, L 9, D/B 10, G 11. The limit is
@@ -241,6 +242,7 @@ struct lm_exec_exc {
  * @batch:	in: at most so many iterations of a repeated string instruction; 0 means 1
  * @bounce:	in: optional buffer for strings of ports; more than one iteration needs it
  * @bounce_len:	in: its size
+ * @got:	callback @in: how many elements there are; it may lower that, but not to 0
  * @shadow:	out: LM_SHADOW_*, the interrupt shadow after this instruction
  * @trap:	out: a single-step #DB is due (trap; DR6.BS)
  * @again:	out: a repeated instruction is not finished; rip is still on it
@@ -262,6 +264,7 @@ struct lm_exec_ctx {
 	u8 again;
 	u16 batch;
 	u16 bounce_len;
+	u16 got;
 	void *bounce;
 	struct lm_exec_exc exc;
 };

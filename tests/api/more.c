@@ -439,12 +439,57 @@ static void enforce_pv(void)
 	IS(e.run->io.port, 0x13);
 }
 
+/* REP INS asks for many at once, but only for RAM, upwards and within a page. */
+static void string_in(void)
+{
+	uint8_t *data;
+	struct kvm_regs r;
+
+	full();
+	data = (uint8_t *)e.run;
+	code(0x1000, "\xf3\x6d\xf4", 3);	/* rep insw; hlt */
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_GET_REGS, &r));
+	r.rdx = 0x80;
+	r.rdi = 0x3ffa;
+	r.rcx = 5;
+	OK(ioctl(e.vcpu, KVM_SET_REGS, &r));
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_IO);
+	IS(e.run->io.count, 3);
+	IS(e.run->io.size, 2);
+	memcpy(data + e.run->io.data_offset, "123456", 6);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(memcmp(e.ram + 0x3ffa, "123456", 6), 0);
+	IS(e.run->io.count, 2);
+	OK(ioctl(e.vcpu, KVM_GET_REGS, &r));
+	IS(r.rcx, 2);
+	IS(r.rdi, 0x4000);
+	/* user space takes one back: the other is dropped */
+	r.rcx = 1;
+	OK(ioctl(e.vcpu, KVM_SET_REGS, &r));
+	memcpy(data + e.run->io.data_offset, "abcd", 4);
+	e.run->immediate_exit = 1;
+	ERR(ioctl(e.vcpu, KVM_RUN, 0), EINTR);
+	e.run->immediate_exit = 0;
+	IS(memcmp(e.ram + 0x4000, "ab\0\0", 4), 0);
+	OK(ioctl(e.vcpu, KVM_GET_REGS, &r));
+	IS(r.rip, 0x1002);
+	/* downwards: one by one */
+	r.rip = 0x1000;
+	r.rcx = 2;
+	r.rflags |= 0x400;
+	OK(ioctl(e.vcpu, KVM_SET_REGS, &r));
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->io.count, 1);
+}
+
 const struct test more_tests[] = {
 	{ "sync-regs", sync_regs }, { "sregs2", sregs2 }, { "translate", translate },
 	{ "xsave2", xsave2 }, { "stats-fd", stats_fd }, { "msr-exits", msr_exits },
 	{ "msr-filter", msr_filter }, { "tsc-offset", tsc_offset }, { "cpuid-old", cpuid_old },
 	{ "cpuid-after-run", cpuid_after_run }, { "emulated-cpuid", emulated_cpuid },
 	{ "vm-numbers", vm_numbers }, { "platform-info", platform_info },
-	{ "enforce-pv", enforce_pv },
+	{ "enforce-pv", enforce_pv }, { "string-in", string_in },
 	{ NULL, NULL },
 };

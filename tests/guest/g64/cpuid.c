@@ -460,3 +460,34 @@ GUEST(pv_unhalt, 0, 2)
 	}
 	CHECK_EQ(woken, 1);
 }
+
+static volatile u64 turns, stop_spin;
+static void spin(int cpu)
+{
+	turns = 1;
+	while (!stop_spin)
+		turns++;
+}
+
+/* To a vCPU that runs, to itself, to nobody: the guest goes on, and so does the other. */
+GUEST(pv_yield, 0, 2)
+{
+	u64 i, to, before;
+	s64 r;
+
+	if (!pv(13))
+		skip("not announced");
+	apic_on();
+	start_aps(spin);
+	while (!turns)
+		cpu_relax();
+	for (i = 0; i < 100; i++) {
+		to = i % 4 == 3 ? 200 : i & 1;
+		asm volatile("vmmcall" : "=a"(r) : "a"(11ull), "b"(to) : "memory");
+		CHECK_EQ(r, 0);
+	}
+	before = turns;
+	while (turns == before)
+		asm volatile("vmmcall" : "=a"(r) : "a"(11ull), "b"(1ull) : "memory");
+	stop_spin = 1;
+}
