@@ -229,6 +229,7 @@ static int run_once(struct run_args *args, bool *again)
 		return complain();
 	}
 	control_ready();
+	trim();
 	console_serve(m);
 	why = atomic_load(&m->stop);
 	status = status_of(m, why);

@@ -52,6 +52,9 @@ int cmd_unload(int argc, char **argv);
 /* list.c */
 int guest_owner(const char *name);
 
+/* trim.c */
+void trim(void);
+
 /* util.c */
 int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int fail_errno(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
