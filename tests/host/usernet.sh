@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # A guest on a network of its own (--net user), run by somebody without any rights: an
-# address by DHCP, TCP to the host and, by a forwarded port, from it; cards that come and go.
+# address by DHCP, TCP and UDP to the host and, by a forwarded port, from it; cards that come and go.
 # host: --smp 2 --guest-kernel
 # add: tests/linux.sh
+# add: tests/linux/build/lmudp
 # add: /usr/bin/setpriv:/usr/local/sbin/setpriv
 # on: amd
 # long: intel debug
@@ -33,7 +34,7 @@ ip route add default via "$router"
 echo "job: lease $interface $ip router $router dns $dns" >/dev/console
 END
 chmod +x /tmp/lease
-initrd guest /tmp/lease <<'END'
+initrd guest /tmp/lease tests/linux/build/lmudp <<'END'
 ip link set eth0 up
 udhcpc -i eth0 -q -n -s /lease >/dev/null
 obey
@@ -47,7 +48,7 @@ lamina() {
 	exec /usr/local/sbin/setpriv --reuid 65534 --clear-groups --bounding-set=-all --inh-caps=-all \
 		/bin/lamina "$@"
 }
-start one --mem 128M --net user,mac=52:54:00:12:34:56,forward=tcp:8080:80
+start one --mem 128M --net user,mac=52:54:00:12:34:56,forward=tcp:8080:80,forward=udp:8053:53
 unset -f lamina
 running one '^job: ready' || exit
 # shellcheck disable=SC2154 # set by start
@@ -75,6 +76,18 @@ closed() {
 	[ "$(sockets "$pid")" -le "$before" ]
 }
 passes 'connections that ended are closed' wait_for 60 closed
+# Datagrams, both ways.
+tests/linux/build/lmudp listen 8054 &
+echo_pid=$!
+# shellcheck disable=SC2016 # for the guest
+tell one '/lmudp listen 53 & echo "job: udp $(/lmudp 10.0.2.2 8054 guest)"'
+running one '^job: udp'
+like 'UDP to the host' "$(cat "$work/one.out")" '^job: udp guest'
+for word in one two; do
+	is 'UDP from the host, by a forwarded port' \
+		"$(tests/linux/build/lmudp 127.0.0.1 8053 $word)" $word
+done
+kill $echo_pid
 # A connection that nobody answers, and one to a port that nobody has.
 # shellcheck disable=SC2016 # for the guest
 tell one 'wget -q -O /data http://10.0.2.2:8001/data; echo "job: refused $?"'
