@@ -4,6 +4,7 @@
  * VM or a vCPU.
  */
 #include <linux/uaccess.h>
+#include <asm/cpufeature.h>
 
 #include "lamina.h"
 
@@ -14,6 +15,20 @@
 #define LM_USER_MSR	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | \
 			 KVM_MSR_EXIT_REASON_FILTER)
 #define LM_MANUAL_LOG	(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
+
+/*
+ * A guest in MWAIT must be woken by the host's timer, and by its monitor.  The MSRs that
+ * count C-states are not for guests.
+ */
+static u64 lm_disable_exits(void)
+{
+	u64 exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
+
+	if (boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
+	    !boot_cpu_has_bug(X86_BUG_MONITOR))
+		exits |= KVM_X86_DISABLE_EXITS_MWAIT;
+	return exits;
+}
 
 /**
  * lm_check_extension - KVM_CHECK_EXTENSION
@@ -88,6 +103,8 @@ int lm_check_extension(struct lm_vm *vm, long ext)
 		return lm_dirty_ring_limit();
 	case KVM_CAP_COALESCED_MMIO:
 		return KVM_COALESCED_MMIO_PAGE_OFFSET;
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return lm_disable_exits();
 	case KVM_CAP_SET_GUEST_DEBUG2:
 		return LM_GUESTDBG;
 	case KVM_CAP_MCE:
@@ -172,6 +189,21 @@ static int lm_enable_platform_info(void *obj, u64 arg)
 	return 0;
 }
 
+/* Intercepts are chosen when a vCPU is made. */
+static int lm_enable_disable_exits(void *obj, u64 arg)
+{
+	struct lm_vm *vm = obj;
+	int r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nr_vcpus && !(arg & ~lm_disable_exits())) {
+		vm->x86.disabled_exits |= arg;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 /* Once, to a lower number than ours. */
 static int lm_enable_max_vcpu_id(void *obj, u64 arg)
 {
@@ -240,6 +272,7 @@ static const struct lm_cap lm_vm_caps[] = {
 	{ KVM_CAP_X86_USER_SPACE_MSR, LM_USER_MSR, lm_enable_user_msr },
 	{ KVM_CAP_DISABLE_QUIRKS, ~0ull, lm_enable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, LM_QUIRKS, lm_enable_quirks },
+	{ KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_VALID_EXITS, lm_enable_disable_exits },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, ~0ull, lm_enable_payload },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, ~0ull, lm_enable_triple_fault },
 	{ KVM_CAP_SPLIT_IRQCHIP, U32_MAX, lm_enable_split_irqchip },

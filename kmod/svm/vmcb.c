@@ -144,6 +144,11 @@ void lm_svm_update(struct lm_vcpu *vcpu)
 	c->misc2 = SVM_I2_VMRUN | SVM_I2_VMMCALL | SVM_I2_VMLOAD | SVM_I2_VMSAVE |
 		   SVM_I2_STGI | SVM_I2_CLGI | SVM_I2_SKINIT | SVM_I2_WBINVD |
 		   SVM_I2_MONITOR | SVM_I2_MWAIT | SVM_I2_XSETBV | SVM_I2_RDPRU;
+	/* PAUSE is not intercepted anyway. */
+	if (vcpu->vm->x86.disabled_exits & KVM_X86_DISABLE_EXITS_HLT)
+		c->misc1 &= ~SVM_I1_HLT;
+	if (vcpu->vm->x86.disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT)
+		c->misc2 &= ~(SVM_I2_MONITOR | SVM_I2_MWAIT);
 	/* TSC_AUX is the host's then. */
 	if (!vcpu->x86.has_rdtscp)
 		c->misc2 |= SVM_I2_RDTSCP;

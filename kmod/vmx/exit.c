@@ -278,6 +278,7 @@ static noinline void vmx_entry_work(struct lm_vcpu *vcpu)
 
 	if (!vcpu->inject)
 		return;
+	lm_vmx_unhalt(vcpu);
 	trace_lm_inject(vcpu);
 	/* 27.2.1.3: types 0, 2 and 3 are the neutral ones. */
 	if (vcpu->inject & LM_EV_ERROR)

@@ -168,6 +168,10 @@ static void vmx_init(struct lm_vcpu *vcpu)
 	hw->entry = lm_vmx_caps.entry & ~VM_ENTRY_IA32E_MODE;
 	hw->proc = lm_vmx_caps.proc & ~(CPU_BASED_INTR_WINDOW_EXITING |
 					CPU_BASED_NMI_WINDOW_EXITING);
+	if (vcpu->vm->x86.disabled_exits & KVM_X86_DISABLE_EXITS_HLT)
+		hw->proc &= ~CPU_BASED_HLT_EXITING;
+	if (vcpu->vm->x86.disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT)
+		hw->proc &= ~(CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING);
 	hw->proc = lm_vmx_apic_init(vcpu, hw->proc);
 	vmx_write(PIN_BASED_VM_EXEC_CONTROL, hw->pin);
 	vmx_write(CPU_BASED_VM_EXEC_CONTROL, hw->proc);
@@ -227,6 +231,19 @@ void lm_vmx_set_proc(struct lm_hw *hw, u32 proc)
 	vmx_write(CPU_BASED_VM_EXEC_CONTROL, proc);
 }
 
+/**
+ * lm_vmx_unhalt - the guest is not in HLT, or no longer
+ * @vcpu: in its section
+ *
+ * Where HLT does not exit, the VMCS keeps that it halted, with RIP behind it: an event or
+ * another RIP ends that, and not every event may be injected in that state (27.3.1.5).
+ */
+void lm_vmx_unhalt(struct lm_vcpu *vcpu)
+{
+	if (unlikely(vcpu->vm->x86.disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		vmx_write(GUEST_ACTIVITY_STATE, 0);
+}
+
 static u32 vmx_proc2(struct lm_vcpu *vcpu)
 {
 	u32 proc2 = lm_vmx_caps.proc2;
@@ -240,6 +257,8 @@ static u32 vmx_proc2(struct lm_vcpu *vcpu)
 		proc2 &= ~SECONDARY_EXEC_ENABLE_XSAVES;
 	if (!vcpu->x86.tsc_ratio)
 		proc2 &= ~SECONDARY_EXEC_TSC_SCALING;
+	if (vcpu->vm->x86.disabled_exits & KVM_X86_DISABLE_EXITS_PAUSE)
+		proc2 &= ~SECONDARY_EXEC_PAUSE_LOOP_EXITING;
 	return lm_vmx_apic_controls(vcpu, proc2);
 }
 

@@ -220,6 +220,7 @@ void lm_vmx_update(struct lm_vcpu *vcpu);
 void lm_vmx_tsc(struct lm_vcpu *vcpu);
 void lm_vmx_todo(struct lm_vcpu *vcpu);
 void lm_vmx_dump(struct lm_vcpu *vcpu);
+void lm_vmx_unhalt(struct lm_vcpu *vcpu);
 void lm_vmx_set_proc(struct lm_hw *hw, u32 proc);
 
 /* host.c */

@@ -550,6 +550,10 @@ bool lm_cpuid_has(struct lm_vcpu *vcpu, unsigned int feature)
  */
 bool lm_cpuid_pv(struct lm_vcpu *vcpu, unsigned int feature)
 {
+	/* A guest that halts in the CPU is not woken by a kick (KVM_CAP_X86_DISABLE_EXITS). */
+	if (feature == KVM_FEATURE_PV_UNHALT &&
+	    (vcpu->vm->x86.disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		return false;
 	return vcpu->x86.pv_features & BIT(feature);
 }
 

@@ -103,6 +103,7 @@ struct lm_vm_x86 {
 	u32 user_msr;			/* KVM_MSR_EXIT_REASON_*; any thread sets it */
 	bool no_platform_info;		/* guests may not read it; any thread sets it */
 	u64 disabled_quirks;		/* KVM_X86_QUIRK_*; any thread sets it */
+	u64 disabled_exits;		/* KVM_X86_DISABLE_EXITS_*; before there are vCPUs */
 	bool exception_payload, triple_fault_event; /* in KVM_GET_VCPU_EVENTS; likewise */
 };
 

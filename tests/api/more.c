@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What clients ask for beyond the basics: registers in the shared page, MSR exits, counters. */
 #include "api.h"
+#include <signal.h>
 #include <stddef.h>
+#include <sys/time.h>
 
 static void full(void)
 {
@@ -484,6 +486,51 @@ static void string_in(void)
 	IS(e.run->io.count, 1);
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* A guest that halts in the CPU leaves it for a signal alone, and goes on with an NMI. */
+static void disable_exits(void)
+{
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct itimerval t = { .it_value.tv_usec = 300000 };
+	int bits;
+
+	make_vm();
+	make_ram();
+	bits = cap(KVM_CAP_X86_DISABLE_EXITS);
+	if (bits <= 0)
+		skip("not there");
+	IS(bits & ~KVM_X86_DISABLE_VALID_EXITS, 0);
+	ERR(enable(e.vm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_VALID_EXITS + 1), EINVAL);
+	if (!(bits & KVM_X86_DISABLE_EXITS_MWAIT))
+		ERR(enable(e.vm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_MWAIT), EINVAL);
+	OK(enable(e.vm, KVM_CAP_X86_DISABLE_EXITS, bits));
+	make_vcpu();
+	ERR(enable(e.vm, KVM_CAP_X86_DISABLE_EXITS, bits), EINVAL);
+	((uint32_t *)e.ram)[2] = 0x2000;
+	/* with interrupts on: Bochs takes none of the host's otherwise */
+	code(0x1000, "\xfb\xf4\xeb\xfc", 4);	/* sti; hlt; jmp . - 2 */
+	code(0x2000, "\xe6\x10\xfb\xf4\xeb\xfc", 6);	/* out %al, $0x10; sti; hlt; jmp . - 2 */
+	real_mode(e.vcpu, 0x1000);
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &t, NULL);
+	ERR(ioctl(e.vcpu, KVM_RUN, 0), EINTR);
+	IS(e.run->exit_reason, KVM_EXIT_INTR);
+	OK(ioctl(e.vcpu, KVM_NMI, 0));
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_IO);
+	IS(e.run->io.port, 0x10);
+	/* another RIP ends the halt */
+	setitimer(ITIMER_REAL, &t, NULL);
+	ERR(ioctl(e.vcpu, KVM_RUN, 0), EINTR);
+	real_mode(e.vcpu, 0x2000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_IO);
+}
+
 const struct test more_tests[] = {
 	{ "sync-regs", sync_regs }, { "sregs2", sregs2 }, { "translate", translate },
 	{ "xsave2", xsave2 }, { "stats-fd", stats_fd }, { "msr-exits", msr_exits },
@@ -491,5 +538,6 @@ const struct test more_tests[] = {
 	{ "cpuid-after-run", cpuid_after_run }, { "emulated-cpuid", emulated_cpuid },
 	{ "vm-numbers", vm_numbers }, { "platform-info", platform_info },
 	{ "enforce-pv", enforce_pv }, { "string-in", string_in },
+	{ "disable-exits", disable_exits },
 	{ NULL, NULL },
 };
