@@ -45,6 +45,7 @@ struct lm_slots {
 	struct rcu_head rcu;
 	refcount_t users;
 	u32 nr;
+	u64 gen;			/* of the VM's arrays: no other has it */
 	unsigned long hva_min, hva_max;	/* hull of all slots, hva_max exclusive */
 	struct lm_slot slot[];
 };
@@ -88,6 +89,7 @@ struct lm_mem_cpu {
 	u64 *table[LM_TABLE_CACHE];	/* zeroed pages for the tree (v: filled, s: used) */
 	u32 nr_tables;
 	u32 last;			/* (s) index of the slot that was hit last */
+	u64 hole_gfn, hole_gen;		/* (s) no slot of that array is there */
 	bool need_tables;		/* (s) with LM_NEED: only @table is short */
 	bool need_wait;			/* (s) with LM_NEED: for the end of an invalidation */
 	bool need_apic_off;		/* (s) with LM_NEED: lm_apic_page_off() */

@@ -272,10 +272,18 @@ int lm_mem_fault(struct lm_vcpu *vcpu, u64 gpa, bool write, bool exec)
 {
 	struct lm_slots *slots = lm_slots_section(vcpu);
 	u64 gfn = gpa >> PAGE_SHIFT;
-	struct lm_slot *slot = lm_slot_find(vcpu, slots, gfn);
+	struct lm_slot *slot;
 
+	/* A device is written to again and again. */
+	if (gfn == vcpu->mem.hole_gfn && slots->gen == vcpu->mem.hole_gen)
+		return LM_USER;
+	slot = lm_slot_find(vcpu, slots, gfn);
 	if (slot)
 		return lm_fault_slot(vcpu, slots, slot, gfn, write);
+	if (gfn != LM_APIC_GFN) {
+		vcpu->mem.hole_gfn = gfn;
+		vcpu->mem.hole_gen = slots->gen;
+	}
 	return gfn == LM_APIC_GFN ? lm_apic_page_fault(vcpu) : LM_USER;
 }
 

@@ -145,6 +145,7 @@ static struct lm_slots *lm_slots_build(const struct lm_slots *old, const struct 
 
 	if (!new)
 		return NULL;
+	new->gen = old->gen + 1;
 	for (i = 0; i < old->nr; i++) {
 		if (&old->slot[i] == drop)
 			continue;

@@ -241,6 +241,14 @@ static __always_inline void vmx_unload_dr6(struct lm_vcpu *vcpu)
 	set_debugreg(DR6_HOST, 6);
 }
 
+/* What the last section may have loaded. */
+static noinline void vmx_unload_more(struct lm_vcpu *vcpu)
+{
+	vmx_unload_dr6(vcpu);
+	if (vcpu->hw->syscall_loaded)
+		vmx_unload_syscall(vcpu->hw);
+}
+
 /* ---- the section ---- */
 
 static __always_inline void vmx_host_load(struct lm_hw *hw)
@@ -322,10 +330,9 @@ void lm_vmx_unload(struct lm_vcpu *vcpu)
 	lm_need_state(vcpu, LM_S_RFLAGS | LM_S_SHADOW);
 	if (hw->pml && READ_ONCE(vcpu->vm->mem.logs))
 		lm_vmx_dirty(vcpu);
-	vmx_unload_dr6(vcpu);
 	hw->loaded = false;
-	if (hw->syscall_loaded)
-		vmx_unload_syscall(hw);
+	if (unlikely(hw->dr6_loaded | hw->syscall_loaded))
+		vmx_unload_more(vcpu);
 	kernel_gs_base = vmx_swap_kernel_gs(hw->host_kernel_gs);
 	if (!(vcpu->valid & LM_S_SYSCALL))
 		vcpu->st.kernel_gs_base = kernel_gs_base;

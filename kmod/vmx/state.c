@@ -64,13 +64,28 @@ static __always_inline void vmx_get_seg(struct lm_state *st, enum lm_seg_index i
 		s->attr &= ~LM_SEG_P;
 }
 
+static __always_inline void vmx_get_attr(struct lm_state *st, enum lm_seg_index i)
+{
+	st->seg[i].attr = vmx_attr(vmx_read(GUEST_ES_AR_BYTES + 2 * i));
+}
+
 /* A handler may have written one of the two: it must not be read over. */
+static noinline void vmx_get_mode_other(struct lm_vcpu *vcpu)
+{
+	if (!(vcpu->valid & LM_S_CS))
+		vmx_get_attr(&vcpu->st, LM_CS);
+	if (!(vcpu->valid & LM_S_SS))
+		vmx_get_attr(&vcpu->st, LM_SS);
+}
+
 static __always_inline void vmx_get_mode(struct lm_vcpu *vcpu)
 {
-	if (likely(!(vcpu->valid & LM_S_CS)))
-		vcpu->st.seg[LM_CS].attr = vmx_attr(vmx_read(GUEST_CS_AR_BYTES));
-	if (likely(!(vcpu->valid & LM_S_SS)))
-		vcpu->st.seg[LM_SS].attr = vmx_attr(vmx_read(GUEST_SS_AR_BYTES));
+	if (unlikely(vcpu->valid & (LM_S_CS | LM_S_SS))) {
+		vmx_get_mode_other(vcpu);
+		return;
+	}
+	vmx_get_attr(&vcpu->st, LM_CS);
+	vmx_get_attr(&vcpu->st, LM_SS);
 }
 
 static void vmx_get_syscall(struct lm_vcpu *vcpu)
@@ -106,21 +121,18 @@ static void vmx_get_dr(struct lm_vcpu *vcpu)
 	}
 }
 
+/* What handlers ask for most: to end an instruction, also by its mode; to read it, under paging. */
 #define VMX_S_USUAL	(LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW)
-#define VMX_S_MORE	(LM_S_RSP | LM_S_CS | LM_S_SS | LM_S_MODE | LM_S_DATA)
+#define VMX_S_MODE	(VMX_S_USUAL | LM_S_MODE)
+#define VMX_S_INSN	(VMX_S_MODE | LM_S_CR0)
+#define VMX_S_PAGING	(LM_S_CR3 | LM_S_CR4)
+#define VMX_S_MORE	(VMX_S_INSN | VMX_S_PAGING | LM_S_RSP | LM_S_CS | LM_S_SS | LM_S_DATA)
 
 static noinline void vmx_get_rare(struct lm_vcpu *vcpu, u32 groups)
 {
-	struct lm_hw *hw = vcpu->hw;
 	struct lm_state *st = &vcpu->st;
 	unsigned int i;
 
-	if (groups & LM_S_CR0)
-		st->cr0 = (st->cr0 & ~CR0_OWNED) | (vmx_read(GUEST_CR0) & CR0_OWNED);
-	if (groups & LM_S_CR3)
-		st->cr3 = vmx_read(GUEST_CR3);
-	if (groups & LM_S_CR4)
-		st->cr4 = (st->cr4 & ~hw->cr4_owned) | (vmx_read(GUEST_CR4) & hw->cr4_owned);
 	if (groups & LM_S_SEGS) {
 		vmx_get_seg(st, LM_FS);
 		vmx_get_seg(st, LM_GS);
@@ -143,23 +155,30 @@ static noinline void vmx_get_rare(struct lm_vcpu *vcpu, u32 groups)
 			st->pdptr[i] = vmx_read(GUEST_PDPTR0 + 2 * i);
 }
 
-/* The VMCS is current.  What an instruction's end needs comes first. */
+/* The VMCS is current.  Where @groups is constant nothing is left but its reads. */
 static __always_inline void vmx_get(struct lm_vcpu *vcpu, u32 groups)
 {
 	struct lm_state *st = &vcpu->st;
+	u64 owned;
 
-	vcpu->valid |= groups;
 	if (groups & LM_S_RIP)
 		st->rip = vmx_read(GUEST_RIP);
 	if (groups & LM_S_RFLAGS)
 		st->rflags = vmx_read(GUEST_RFLAGS);
 	if (groups & LM_S_SHADOW)
 		vmx_get_shadow(vcpu);
-	if (!(groups & ~VMX_S_USUAL))
-		return;
 	if (groups & LM_S_MODE)
 		vmx_get_mode(vcpu);
-	if (!(groups & ~(VMX_S_USUAL | LM_S_MODE)))
+	vcpu->valid |= groups;
+	if (groups & LM_S_CR0)
+		st->cr0 = (st->cr0 & ~CR0_OWNED) | (vmx_read(GUEST_CR0) & CR0_OWNED);
+	if (groups & LM_S_CR3)
+		st->cr3 = vmx_read(GUEST_CR3);
+	if (groups & LM_S_CR4) {
+		owned = vcpu->hw->cr4_owned;
+		st->cr4 = (st->cr4 & ~owned) | (vmx_read(GUEST_CR4) & owned);
+	}
+	if (!(groups & ~(VMX_S_INSN | VMX_S_PAGING)))
 		return;
 	if (groups & LM_S_RSP)
 		st->gpr[LM_RSP] = vmx_read(GUEST_RSP);
@@ -171,8 +190,13 @@ static __always_inline void vmx_get(struct lm_vcpu *vcpu, u32 groups)
 		vmx_get_seg(st, LM_DS);
 		vmx_get_seg(st, LM_ES);
 	}
-	if (groups & ~(VMX_S_USUAL | VMX_S_MORE))
+	if (groups & ~VMX_S_MORE)
 		vmx_get_rare(vcpu, groups);
+}
+
+static noinline void vmx_get_any(struct lm_vcpu *vcpu, u32 groups)
+{
+	vmx_get(vcpu, groups);
 }
 
 /*
@@ -194,7 +218,7 @@ static noinline void vmx_get_outside(struct lm_vcpu *vcpu, u32 groups)
 	}
 	if (likely(this_cpu_read(lm_cpu_is_on))) {
 		lm_vmx_use(hw);
-		vmx_get(vcpu, groups);
+		vmx_get_any(vcpu, groups);
 		/* The next section looks at last_cpu alone. */
 		if (vcpu->last_cpu != smp_processor_id())
 			lm_vmx_clear(hw);
@@ -205,12 +229,20 @@ static noinline void vmx_get_outside(struct lm_vcpu *vcpu, u32 groups)
 
 void lm_vmx_get(struct lm_vcpu *vcpu, u32 groups)
 {
-	if (likely(vcpu->hw->loaded && groups == VMX_S_USUAL))
-		vmx_get(vcpu, VMX_S_USUAL);
-	else if (likely(vcpu->hw->loaded))
-		vmx_get(vcpu, groups);
-	else
+	if (unlikely(!vcpu->hw->loaded))
 		vmx_get_outside(vcpu, groups);
+	else if (likely(groups == VMX_S_USUAL))
+		vmx_get(vcpu, VMX_S_USUAL);
+	else if (groups == VMX_S_MODE)
+		vmx_get(vcpu, VMX_S_MODE);
+	else if (groups == VMX_S_INSN)
+		vmx_get(vcpu, VMX_S_INSN);
+	else if (groups == VMX_S_PAGING)
+		vmx_get(vcpu, VMX_S_PAGING);
+	else if (groups == LM_S_CS)
+		vmx_get(vcpu, LM_S_CS);
+	else
+		vmx_get_any(vcpu, groups);
 }
 
 /* ---- writing ---- */

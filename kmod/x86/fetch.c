@@ -84,7 +84,8 @@ end:
 	return ~0ull;
 }
 
-#define LM_QUICK_STATE	(LM_S_RIP | LM_S_RFLAGS | LM_S_CR0 | LM_S_EFER | LM_S_MODE)
+/* And the shadow, which the end of the instruction asks for. */
+#define LM_QUICK_STATE	(LM_S_RIP | LM_S_RFLAGS | LM_S_CR0 | LM_S_EFER | LM_S_MODE | LM_S_SHADOW)
 #define LM_QUICK_PAGING	(LM_S_CR3 | LM_S_CR4)
 
 static noinline void lm_quick_more(struct lm_vcpu *vcpu)
