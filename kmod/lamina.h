@@ -198,6 +198,7 @@ struct lm_insn_cached {
  * @kind: enum lm_exit_kind
  * @insn_len: length of the instruction, 0 where the hardware did not say
  * @nr_bytes: number of valid @bytes
+ * @maybe_len: of an NPF: what the CPU says of its length, see exit/doorbell.c; 0: nothing
  * @bytes: instruction bytes from CS:RIP on, where the hardware fetched them
  * @code: the vendor's own exit code, for tracing and counters
  */
@@ -207,6 +208,7 @@ struct lm_exit {
 	u8 nr_bytes;
 	bool single;		/* the executor: npf.gpa is where the memory operand is */
 	bool to_user;		/* the executor: done but for user space, which has its last write */
+	u8 maybe_len;
 	u32 code;
 	u64 data;		/* the executor: what a MOV moves */
 	union {
@@ -344,6 +346,7 @@ struct lm_vcpu_stat {
 	u64 guest_tsc;		/* cycles between entry and exit, when enabled */
 	u64 user_exits;
 	u64 need_faults;
+	u64 doorbells_known;	/* rung without a look at the instruction */
 	u64 halts, halt_polled;
 	u64 kicks;
 	u64 irq_injected, nmi_injected;
@@ -363,6 +366,7 @@ struct lm_vcpu {
 	u32 dirty;			/* (v) groups of st to write back at entry */
 	struct lm_exit exit;		/* (s) */
 	struct lm_insn_cached insn[LM_INSN_CACHE]; /* (s) */
+	struct lm_known_bell known[LM_KNOWN_BELLS]; /* (s) */
 	struct lm_events ev;		/* (v) */
 	u64 inject;			/* (s) event for this entry */
 	u8 inject_len;			/* (s) instruction length for a soft event */
@@ -443,6 +447,7 @@ struct lm_caps {
 	bool pdptrs;		/* PAE's four top entries are registers, loaded with CR3 */
 	bool amd_insns;		/* instructions are read by AMD's rules, where the vendors differ */
 	bool nrips, decode_assists, flush_by_asid, clean_bits, vgif;
+	bool maybe_len;		/* it has a word on the length of instructions that met an NPF */
 	bool tsc_scaling;
 	u8 tsc_frac_bits;
 	u64 tsc_max_ratio;

@@ -247,6 +247,7 @@ static int lm_slots_replace(struct lm_vm *vm, struct lm_slot *was, const struct 
 		WRITE_ONCE(mem->logs, true);
 	rcu_assign_pointer(mem->old_slots, old);
 	rcu_assign_pointer(mem->slots, new);
+	lm_doorbells_moved(&vm->irq);
 	smp_mb();	/* published before any leaf is looked at; pairs with the claim */
 	if (was) {
 		lm_slot_zap(&z, new, was, now);

@@ -245,7 +245,8 @@ int lm_handle_exit(struct lm_vcpu *vcpu)
 	case LM_EXIT_INTR:
 		return lm_exit_intr(vcpu);
 	case LM_EXIT_NPF:
-		return lm_exit_npf(vcpu);
+		return unlikely(vcpu->exit.maybe_len) ? lm_exit_npf_write(vcpu) :
+							lm_exit_npf_any(vcpu);
 	case LM_EXIT_IO:
 		return lm_exit_pio(vcpu);
 	case LM_EXIT_MSR:

@@ -14,7 +14,7 @@
 #include "../lamina.h"
 
 int lm_exit_pio(struct lm_vcpu *vcpu);
-int lm_exit_npf(struct lm_vcpu *vcpu);
+int lm_exit_npf_any(struct lm_vcpu *vcpu);
 int lm_exit_msr(struct lm_vcpu *vcpu);
 int lm_exit_hypercall(struct lm_vcpu *vcpu);
 int lm_exit_cr(struct lm_vcpu *vcpu);
@@ -45,6 +45,19 @@ static __always_inline int lm_insn_len(struct lm_vcpu *vcpu)
 	return likely(insn) ? insn->len : lm_insn_len_new(vcpu);
 }
 
+/* RIP, RFLAGS and the shadow are there: see lm_advance(). */
+static __always_inline void lm_advance_known(struct lm_vcpu *vcpu, unsigned int len)
+{
+	struct lm_state *st = &vcpu->st;
+	u64 was = st->rip;
+
+	st->rip += len;
+	vcpu->dirty |= LM_S_RIP;
+	if (unlikely(((st->rip ^ was) >> 32) | st->shadow |
+		     (st->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))))
+		lm_advance_slow(vcpu, was);
+}
+
 /**
  * lm_advance - an instruction of @len bytes is done
  * @vcpu: in its section
@@ -54,17 +67,13 @@ static __always_inline int lm_insn_len(struct lm_vcpu *vcpu)
  */
 static __always_inline void lm_advance(struct lm_vcpu *vcpu, unsigned int len)
 {
-	struct lm_state *st = &vcpu->st;
-	u64 was;
-
 	lm_need_state(vcpu, LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW);
-	was = st->rip;
-	st->rip += len;
-	vcpu->dirty |= LM_S_RIP;
-	if (unlikely(((st->rip ^ was) >> 32) | st->shadow |
-		     (st->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))))
-		lm_advance_slow(vcpu, was);
+	lm_advance_known(vcpu, len);
 }
+
+/* doorbell.c */
+int lm_exit_npf_write(struct lm_vcpu *vcpu);
+void lm_doorbell_learn(struct lm_vcpu *vcpu, unsigned int len);
 
 /* io.c: accesses that may end in user space */
 #define LM_PIO_BATCH	1024	/* bytes of a string input that are asked for at once, as KVM does */

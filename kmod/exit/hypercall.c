@@ -32,10 +32,10 @@ static u64 lm_hc_yield(struct lm_vcpu *vcpu, u32 apic_id)
 	return 0;
 }
 
-/* @mask: what of a register counts */
+/* @mask: what of a register counts; the mode is there */
 static __always_inline u64 lm_hypercall(struct lm_vcpu *vcpu, const u64 *gpr, u64 mask)
 {
-	if (unlikely(lm_cpl(vcpu)))
+	if (unlikely(vcpu->st.seg[LM_SS].attr & LM_SEG_DPL))
 		return -KVM_EPERM;
 	switch (gpr[LM_RAX] & mask) {
 	case KVM_HC_VAPIC_POLL_IRQ:
@@ -69,9 +69,9 @@ int lm_exit_hypercall(struct lm_vcpu *vcpu)
 
 	if (unlikely(len <= 0))
 		return -len == LM_AGAIN ? LM_DONE : -len;
-	lm_need_state(vcpu, LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW | LM_S_MODE);
-	lm_advance(vcpu, len);
-	mask = lm_is_64(vcpu) ? ~0ull : U32_MAX;
+	lm_need_state(vcpu, LM_S_RIP | LM_S_RFLAGS | LM_S_SHADOW | LM_S_MODE | LM_S_EFER);
+	lm_advance_known(vcpu, len);
+	mask = lm_st_is_64(&vcpu->st) ? ~0ull : U32_MAX;
 	gpr[LM_RAX] = lm_hypercall(vcpu, gpr, mask) & mask;
 	return unlikely(vcpu->yield_to) ? LM_AGAIN : LM_DONE;
 }

@@ -447,6 +447,8 @@ static __always_inline int lm_emulate_mov(struct lm_vcpu *vcpu, const struct lm_
 	if (write) {
 		e->data = lm_exec_mov_source(vcpu->st.gpr, insn);
 		r = lm_io_store(vcpu, e->npf.gpa, &e->data, bytes);
+		if (e->maybe_len && r == LM_DONE)
+			lm_doorbell_learn(vcpu, insn->len);
 		lm_advance(vcpu, insn->len);
 		return r;
 	}

@@ -250,7 +250,7 @@ int lm_exit_pio(struct lm_vcpu *vcpu)
 	return vcpu->exit.io.in ? lm_pio_in_reg(vcpu) : lm_pio_out_reg(vcpu);
 }
 
-int lm_exit_npf(struct lm_vcpu *vcpu)
+int lm_exit_npf_any(struct lm_vcpu *vcpu)
 {
 	struct lm_exit *e = &vcpu->exit;
 	int r;

@@ -353,6 +353,7 @@ void lm_irq_unmasked(struct lm_vm *vm, unsigned int chip, unsigned int pin);
 void lm_irqfd_resample(struct lm_vm *vm, u32 gsi);
 void lm_irqfd_release(struct lm_vm *vm);
 void lm_irqfd_flush(void);
+struct eventfd_ctx *lm_bus_any(const struct lm_bus *bus, u64 addr);
 bool lm_bus_write(struct lm_vcpu *vcpu, const struct lm_bus *bus, u64 addr, unsigned int bytes,
 		  u64 val);
 void lm_ioeventfd_release(struct lm_vm *vm);

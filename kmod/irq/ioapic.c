@@ -269,6 +269,7 @@ void lm_ioapic_set(struct lm_ioapic *io, const struct kvm_ioapic_state *s)
 
 	raw_spin_lock_irqsave(&io->lock, flags);
 	WRITE_ONCE(io->base, s->base_address);
+	lm_doorbells_moved(&io->vm->irq);
 	io->sel = s->ioregsel & 0xff;
 	io->id = s->id & 0xf;
 	io->irr = 0;

@@ -109,6 +109,27 @@ bool lm_bus_write(struct lm_vcpu *vcpu, const struct lm_bus *bus, u64 addr, unsi
 	return true;
 }
 
+/**
+ * lm_bus_any() - the event that every write to an address signals
+ * @bus: ports or addresses
+ * @addr: the address
+ *
+ * Return: the event of an ioeventfd of any width, or NULL.
+ */
+struct eventfd_ctx *lm_bus_any(const struct lm_bus *bus, u64 addr)
+{
+	const struct lm_doorbell *d;
+	u32 i;
+
+	for (i = hash_64(addr, bus->bits);; i++) {
+		d = &bus->place[i & bus->mask];
+		if (d->kind == LM_DOORBELL_FREE)
+			return NULL;
+		if (d->kind == LM_DOORBELL_EVENTFD && d->addr == addr && !d->bytes)
+			return d->ctx;
+	}
+}
+
 static bool lm_doorbell_live(const struct lm_doorbell *d)
 {
 	return d->kind && d->bytes != LM_DOORBELL_GONE;
@@ -176,10 +197,11 @@ static const struct lm_doorbell *lm_bus_find(const struct lm_bus *bus, const str
 }
 
 /* lm_irq.lock held.  Afterwards nobody uses the old table. */
-static void lm_bus_publish(struct lm_bus __rcu **bus, struct lm_bus *new)
+static void lm_bus_publish(struct lm_irq *irq, struct lm_bus __rcu **bus, struct lm_bus *new)
 {
 	struct lm_bus *old = rcu_replace_pointer(*bus, new, true);
 
+	lm_doorbells_moved(irq);
 	if (!old)
 		return;
 	synchronize_rcu_expedited();
@@ -202,7 +224,10 @@ static int lm_doorbell_add(struct lm_irq *irq, struct lm_bus __rcu **slot,
 	if (!new)
 		return -ENOMEM;
 	lm_bus_put(new, d);
-	lm_bus_publish(slot, new);
+	/* From now on vCPUs look out for what lm_doorbell_known() can do. */
+	if (lm_caps.maybe_len && slot == &irq->mmio_bus && !d->bytes)
+		atomic64_inc(&irq->any_gen);
+	lm_bus_publish(irq, slot, new);
 	return 0;
 }
 
@@ -220,7 +245,7 @@ static int lm_doorbell_del(struct lm_irq *irq, struct lm_bus __rcu **slot,
 		if (!new)
 			return -ENOMEM;
 	}
-	lm_bus_publish(slot, new);
+	lm_bus_publish(irq, slot, new);
 	eventfd_ctx_put(d->ctx);	/* the table's reference */
 	return 0;
 }
@@ -365,6 +390,7 @@ void lm_ioeventfd_release(struct lm_vm *vm)
 	mutex_lock(&irq->lock);
 	pio = rcu_replace_pointer(irq->pio_bus, NULL, lockdep_is_held(&irq->lock));
 	mmio = rcu_replace_pointer(irq->mmio_bus, NULL, lockdep_is_held(&irq->lock));
+	lm_doorbells_moved(irq);
 	mutex_unlock(&irq->lock);
 	if (!pio && !mmio)
 		return;

@@ -290,6 +290,27 @@ int lm_mmio_dev(struct lm_vcpu *vcpu, u64 gpa, unsigned int bytes, bool write, v
 	return lm_coalesce(vcpu, gpa, bytes, lm_load(val, bytes), false);
 }
 
+/**
+ * lm_mmio_any_doorbell() - whom does any write to this address signal?
+ * @vcpu: the vCPU, in its section
+ * @gpa: the address
+ *
+ * Return: the event, if all that lm_mmio_dev() would do for a write of whatever width and
+ * value is to signal it; else NULL.
+ */
+struct eventfd_ctx *lm_mmio_any_doorbell(struct lm_vcpu *vcpu, u64 gpa)
+{
+	struct lm_irq *irq = &vcpu->vm->irq;
+	const struct lm_bus *bus = rcu_dereference_sched(irq->mmio_bus);
+	struct lm_lapic *l = vcpu->lapic;
+
+	if (l && gpa - l->mmio < PAGE_SIZE)
+		return NULL;
+	if (l && irq->ioapic && gpa - READ_ONCE(irq->ioapic->base) < LM_IOAPIC_SIZE)
+		return NULL;
+	return bus ? lm_bus_any(bus, gpa) : NULL;
+}
+
 /* ---- state ---- */
 
 /**

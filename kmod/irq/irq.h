@@ -54,6 +54,8 @@ struct lm_irq {
 	struct lm_zones __rcu *zones;	/* where writes may wait, or NULL (under lock) */
 	struct kvm_coalesced_mmio_ring *ring; /* (c) a page that user space maps; under ring_lock */
 	raw_spinlock_t ring_lock;
+	atomic64_t any_gen;		/* lm_doorbells_moved(); 0: no doorbell yet that could be known */
+	bool decode_any;		/* set once: the CPU's word on lengths does not count here */
 	struct list_head irqfds;	/* under irqfds_lock */
 	unsigned int nr_irqfds;		/* under irqfds_lock */
 	spinlock_t irqfds_lock;		/* inside an eventfd's wait queue lock */
@@ -66,6 +68,30 @@ struct lm_irq {
 	bool released;			/* VM file closed: no new irqfds (under lock) */
 	u16 by_apic_id[LM_MAX_APIC_ID];	/* lm_vcpu.index + 1, or 0; checked at use */
 };
+
+/**
+ * struct lm_known_bell - a store to a doorbell of any width whose instruction was decoded
+ * @key: lm_known_key() of the doorbell and the instruction's length
+ * @rip: of the instruction
+ * @gen: lm_irq.any_gen for which that holds
+ * @ctx: whom it signals; in a section with that generation it is there
+ */
+struct lm_known_bell {
+	u64 key, rip, gen;
+	struct eventfd_ctx *ctx;
+};
+
+#define LM_KNOWN_BELLS	4	/* a vCPU, a power of two */
+
+/*
+ * What a write to an address means may have changed: slots, doorbells, where an APIC
+ * is.  Called after the change was published, and before anything that only the old
+ * meaning needs is freed.
+ */
+static inline void lm_doorbells_moved(struct lm_irq *irq)
+{
+	atomic64_inc_not_zero(&irq->any_gen);
+}
 
 #define LM_BELL_RUNG	0
 
@@ -122,6 +148,7 @@ int lm_bell_add(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioevent
 void lm_bell_del(struct lm_vm *vm, struct lm_bell *bell, const struct kvm_ioeventfd *where);
 void lm_bells_serve(struct lm_vcpu *vcpu);
 int lm_coalesced_zone(struct lm_vm *vm, const struct kvm_coalesced_mmio_zone *zone, bool add);
+struct eventfd_ctx *lm_mmio_any_doorbell(struct lm_vcpu *vcpu, u64 gpa);
 int lm_irqchip_get(struct lm_vm *vm, struct kvm_irqchip *chip);
 int lm_irqchip_set(struct lm_vm *vm, const struct kvm_irqchip *chip);
 int lm_pit_get(struct lm_vm *vm, struct kvm_pit_state2 *ps);

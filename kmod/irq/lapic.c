@@ -341,6 +341,7 @@ static void lm_lapic_derive(struct lm_lapic *l)
 	u32 lvt0 = lm_reg(l, APIC_LVT0);
 	bool on = l->base & MSR_IA32_APICBASE_ENABLE;
 	bool x2 = on && (l->base & X2APIC_ENABLE);
+	u64 mmio = on && !x2 ? l->base & GENMASK_ULL(51, 12) : LM_NO_MMIO;
 
 	/* Which accesses the CPU answers depends on the mode. */
 	if (l->hw && l->vcpu->hw && (on != l->present || x2 != l->x2apic))
@@ -348,7 +349,10 @@ static void lm_lapic_derive(struct lm_lapic *l)
 	WRITE_ONCE(l->present, on);
 	WRITE_ONCE(l->x2apic, x2);
 	WRITE_ONCE(l->enabled, on && (lm_reg(l, APIC_SPIV) & APIC_SPIV_APIC_ENABLED));
-	l->mmio = on && !x2 ? l->base & GENMASK_ULL(51, 12) : LM_NO_MMIO;
+	if (l->mmio != mmio) {
+		l->mmio = mmio;
+		lm_doorbells_moved(&l->vcpu->vm->irq);
+	}
 	WRITE_ONCE(l->takes_pic, !on || (!(lvt0 & APIC_LVT_MASKED) &&
 					 (lvt0 & APIC_DM_FIXED_MASK) == APIC_DM_EXTINT));
 	if (l->takes_pic)

@@ -28,6 +28,7 @@ static int lm_vcpu_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "guest_tsc %llu\n", s->guest_tsc);
 	seq_printf(m, "user_exits %llu\n", s->user_exits);
 	seq_printf(m, "need_faults %llu\n", s->need_faults);
+	seq_printf(m, "doorbells_known %llu\n", s->doorbells_known);
 	seq_printf(m, "halts %llu\n", s->halts);
 	seq_printf(m, "halt_polled %llu\n", s->halt_polled);
 	seq_printf(m, "kicks %llu\n", s->kicks);

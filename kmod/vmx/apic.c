@@ -184,6 +184,7 @@ void lm_vmx_exit_apic_access(struct lm_vcpu *vcpu)
 	unsigned int type = q >> 12 & 15;
 
 	e->kind = LM_EXIT_NPF;
+	e->maybe_len = 0;
 	e->npf.gpa = APIC_DEFAULT_PHYS_BASE | (q & 0xfff);
 	e->npf.apic = true;
 	e->npf.write = type == 1;

@@ -77,6 +77,9 @@ MODULE_PARM_DESC(vmx_no_pml, "keep the dirty log by write faults rather than by 
 static bool no_ple;
 module_param_named(vmx_no_ple, no_ple, bool, 0444);
 MODULE_PARM_DESC(vmx_no_ple, "let guests spin in PAUSE loops without an exit (debug)");
+static bool no_fast_doorbell;
+module_param_named(vmx_no_fast_doorbell, no_fast_doorbell, bool, 0444);
+MODULE_PARM_DESC(vmx_no_fast_doorbell, "decode each store to a doorbell of any width, see exit/doorbell.c (debug)");
 bool lm_vmx_check_entries;
 module_param_named(vmx_check, lm_vmx_check_entries, bool, 0644);
 MODULE_PARM_DESC(vmx_check, "check the VMCS against the manual's rules before each entry (debug)");
@@ -333,6 +336,8 @@ int lm_vmx_setup(void)
 	rdmsrl(MSR_IA32_VMX_MISC, misc);
 	v->timer_shift = vmx_misc_preemption_timer_rate(misc);
 	lm_caps.tsc_exit = v->pin & PIN_BASED_VMX_PREEMPTION_TIMER;
+	/* Some hypervisors leave the field as it was. */
+	lm_caps.maybe_len = !no_fast_doorbell && !boot_cpu_has(X86_FEATURE_HYPERVISOR);
 	lm_caps.tsc_scaling = v->proc2 & SECONDARY_EXEC_TSC_SCALING;
 	lm_caps.tsc_frac_bits = 48;		/* 25.3 */
 	lm_caps.tsc_max_ratio = ~0ull;

@@ -60,19 +60,6 @@ static const u8 vmx_plain[] = {
 #define EPT_Q_LINEAR	BIT(7)
 #define EPT_Q_FINAL	BIT(8)
 
-static void vmx_exit_npf(struct lm_exit *e, u32 vectoring)
-{
-	u64 q = vmx_read(EXIT_QUALIFICATION);
-
-	e->kind = LM_EXIT_NPF;
-	e->npf.gpa = vmx_read(GUEST_PHYSICAL_ADDRESS);
-	e->npf.write = q & EPT_Q_WRITE;
-	e->npf.exec = q & EPT_Q_EXEC;
-	e->npf.apic = false;
-	e->npf.delivery = vectoring & LM_EV_VALID;
-	e->npf.table = (q & (EPT_Q_LINEAR | EPT_Q_FINAL)) == EPT_Q_LINEAR;
-}
-
 /* Table 28-5. */
 static void vmx_exit_io(struct lm_exit *e)
 {
@@ -124,10 +111,10 @@ static void vmx_block_nmi(struct lm_vcpu *vcpu)
 }
 
 /* The same for exits in the middle of an access to memory. */
-static void vmx_iret_access(struct lm_vcpu *vcpu, u32 vectoring)
+static __always_inline void vmx_iret_access(struct lm_vcpu *vcpu, u32 vectoring, u64 q)
 {
 	if (unlikely(vcpu->ev.nmi_masked || atomic_read(&vcpu->ev.nmi_pending)) &&
-	    !(vectoring & LM_EV_VALID) && (vmx_read(EXIT_QUALIFICATION) & UNBLOCK_NMI))
+	    !(vectoring & LM_EV_VALID) && (q & UNBLOCK_NMI))
 		vmx_block_nmi(vcpu);
 }
 
@@ -196,21 +183,36 @@ static __always_inline u32 vmx_vectoring(struct lm_vcpu *vcpu)
 	return likely(!(info & LM_EV_VALID)) ? 0 : vmx_vectored(vcpu, info);
 }
 
+static __always_inline void vmx_exit_npf(struct lm_vcpu *vcpu)
+{
+	struct lm_exit *e = &vcpu->exit;
+	u32 vectoring = vmx_vectoring(vcpu);
+	u64 q = vmx_read(EXIT_QUALIFICATION);
+
+	vmx_iret_access(vcpu, vectoring, q);
+	e->maybe_len = 0;
+	/* Not defined for these exits (28.2.5): see exit/doorbell.c. */
+	if ((q & EPT_Q_WRITE) && atomic64_read(&vcpu->vm->irq.any_gen))
+		e->maybe_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+	e->kind = LM_EXIT_NPF;
+	e->npf.gpa = vmx_read(GUEST_PHYSICAL_ADDRESS);
+	e->npf.write = q & EPT_Q_WRITE;
+	e->npf.exec = q & EPT_Q_EXEC;
+	e->npf.apic = false;
+	e->npf.delivery = vectoring & LM_EV_VALID;
+	e->npf.table = (q & (EPT_Q_LINEAR | EPT_Q_FINAL)) == EPT_Q_LINEAR;
+}
+
 /* Exits that have more to say than their number. */
 static noinline void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 {
 	struct lm_exit *e = &vcpu->exit;
 	u32 info;
 
-	if (likely(reason == EXIT_REASON_EPT_VIOLATION)) {
-		info = vmx_vectoring(vcpu);
-		vmx_iret_access(vcpu, info);
-		vmx_exit_npf(e, info);
-		return;
-	}
 	switch (reason) {
 	case EXIT_REASON_PML_FULL:
-		vmx_iret_access(vcpu, vmx_vectoring(vcpu));
+		info = vmx_vectoring(vcpu);
+		vmx_iret_access(vcpu, info, vmx_read(EXIT_QUALIFICATION));
 		e->kind = LM_EXIT_DIRTY;
 		break;
 	case EXIT_REASON_APIC_ACCESS:
@@ -321,9 +323,9 @@ static noinline enum lm_flush_how vmx_flush_slow(struct lm_vcpu *vcpu, enum lm_f
 	return all ? LM_FLUSH_ALL : LM_FLUSH_TAG;
 }
 
-static __always_inline enum lm_flush_how vmx_flush(struct lm_vcpu *vcpu)
+static __always_inline enum lm_flush_how vmx_flush(struct lm_vcpu *vcpu, struct lm_tag_pool *tags)
 {
-	enum lm_flush_how how = lm_flush_decide(vcpu, vcpu->hw->tags, true);
+	enum lm_flush_how how = lm_flush_decide(vcpu, tags, true);
 
 	if (unlikely(how != LM_FLUSH_NONE))	/* another tag is a RETAG at least */
 		how = vmx_flush_slow(vcpu, how);
@@ -387,7 +389,7 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	u32 reason;
 	u8 plain;
 
-	if (likely(vcpu->dirty == LM_S_RIP && !hw->todo)) {
+	if (likely(!((vcpu->dirty ^ LM_S_RIP) | hw->todo))) {
 		vmx_write(GUEST_RIP, vcpu->st.rip);
 		vcpu->dirty = 0;
 	} else if (vcpu->dirty | hw->todo) {
@@ -400,7 +402,7 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	}
 	if (vcpu->exit_tsc | hw->timer)
 		vmx_timer(vcpu);
-	flushed = vmx_flush(vcpu);
+	flushed = vmx_flush(vcpu, hw->tags);
 	if (unlikely(vcpu->st.cr2 != native_read_cr2()))
 		native_write_cr2(vcpu->st.cr2);
 	if (unlikely(lm_vmx_check_entries))
@@ -426,8 +428,8 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	/* The exit cleared it (28.5.1): the host's own tracing goes on. */
 	if (unlikely(hw->host_debugctl))
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, hw->host_debugctl);
-	e->nr_bytes = 0;
 	e->insn_len = 0;
+	e->nr_bytes = 0;
 	vcpu->valid = LM_S_CR2 | LM_S_EFER | LM_S_PAT;
 	if (unlikely(failed)) {
 		vmx_entry_failed(vcpu, false, event);
@@ -452,6 +454,8 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 		hw->l1d_flush = true;
 		if (reason == EXIT_REASON_IO_INSTRUCTION)
 			vmx_exit_io(e);
+		else if (likely(reason == EXIT_REASON_EPT_VIOLATION))
+			vmx_exit_npf(vcpu);
 		else
 			vmx_translate(vcpu, reason);
 	}

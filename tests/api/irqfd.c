@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Interrupt controllers and what is attached by file descriptors. */
 #include "api.h"
+#include <glob.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -257,6 +258,139 @@ static void ioeventfd(void)
 	IS(taken(a), 1);
 }
 
+/* A line of what debugfs says of vCPU 0 of this process's newest VM, or -1. */
+static long long debugfs_counter(const char *name)
+{
+	char path[64], word[32];
+	long long v, found = -1;
+	glob_t g;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/lamina/%d-*/vcpu0", getpid());
+	if (glob(path, 0, NULL, &g))
+		return -1;
+	f = fopen(g.gl_pathv[g.gl_pathc - 1], "r");
+	while (f && fscanf(f, "%31s %lli\n", word, &v) == 2)
+		if (!strcmp(word, name))
+			found = v;
+	if (f)
+		fclose(f);
+	globfree(&g);
+	return found;
+}
+
+/* Stores to doorbells of any width may go without a look at the instruction. */
+static bool fast_doorbells(void)
+{
+	char c = 'Y';
+	int fd = open("/sys/module/lamina/parameters/vmx_no_fast_doorbell", O_RDONLY);
+
+	if (fd >= 0 && read(fd, &c, 1) != 1)
+		c = 'Y';
+	close(fd);
+	return c == 'N' && __builtin_cpu_is("intel");
+}
+
+/* Doorbells of any width: each way of ringing them, again and again from one place. */
+static void ioeventfd_any(void)
+{
+	static const char loop[] =
+		"\xb8\xff\xff\x8e\xd8"		/* mov $0xffff, %ax; mov %ax, %ds */
+		"\xb9\x05\x00"			/* mov $5, %cx */
+		"\xa2\x10\x00"			/* 1: mov %al, 0x10 */
+		"\x66\xc7\x06\x14\x00\x01\x02\x03\x04"	/* movl $0x4030201, 0x14 */
+		"\xe2\xf2"			/* loop 1b */
+		"\xf4";				/* hlt */
+	struct kvm_userspace_memory_region slot = {
+		.slot = 7, .guest_phys_addr = 0x100000, .memory_size = 4096,
+	};
+	struct kvm_regs regs;
+	uint8_t *page;
+	int a, b, i;
+
+	make_vm();
+	make_ram();
+	make_vcpu();
+	OK(a = eventfd(0, EFD_CLOEXEC));
+	OK(b = eventfd(0, EFD_CLOEXEC));
+	OK(ioev(a, 0, 0x100000, 0, 0));
+	OK(ioev(a, 0, 0x100004, 0, 0));
+	code(0x1000, loop, sizeof(loop) - 1);
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_HLT);
+	OK(ioctl(e.vcpu, KVM_GET_REGS, &regs));
+	IS(regs.rip, 0x1000 + sizeof(loop) - 1);
+	IS(regs.rcx, 0);
+	IS(taken(a), 10);
+	/* each of the two is decoded once or twice */
+	if (!strcmp(device, "/dev/lamina") && debugfs_counter("exits") >= 0)
+		IS(debugfs_counter("doorbells_known") > 0, fast_doorbells());
+
+	/* another event in its place: the code is known, and must not signal the old one */
+	OK(ioev(a, KVM_IOEVENTFD_FLAG_DEASSIGN, 0x100000, 0, 0));
+	OK(ioev(b, 0, 0x100000, 0, 0));
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_HLT);
+	IS(taken(a), 5);
+	IS(taken(b), 5);
+
+	/* none: user space has the writes, with their data */
+	OK(ioev(b, KVM_IOEVENTFD_FLAG_DEASSIGN, 0x100000, 0, 0));
+	OK(ioev(a, KVM_IOEVENTFD_FLAG_DEASSIGN, 0x100004, 0, 0));
+	real_mode(e.vcpu, 0x1000);
+	for (i = 0; i < 10; i++) {
+		OK(ioctl(e.vcpu, KVM_RUN, 0));
+		IS(e.run->exit_reason, KVM_EXIT_MMIO);
+		IS(e.run->mmio.len, i & 1 ? 4 : 1);
+		IS(e.run->mmio.data[0], i & 1 ? 1 : 0xff);
+	}
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_HLT);
+
+	/* memory there: it goes before the doorbell */
+	OK(ioev(a, 0, 0x100000, 0, 0));
+	OK(ioev(a, 0, 0x100004, 0, 0));
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(taken(a), 10);
+	page = aligned_alloc(4096, 4096);
+	memset(page, 0, 4096);
+	slot.userspace_addr = (uintptr_t)page;
+	OK(ioctl(e.vm, KVM_SET_USER_MEMORY_REGION, &slot));
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_HLT);
+	IS(taken(a), 0);
+	IS(page[0], 0xff);
+	IS(page[4], 1);
+	slot.memory_size = 0;
+	OK(ioctl(e.vm, KVM_SET_USER_MEMORY_REGION, &slot));
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(taken(a), 10);
+
+	/* another instruction of another length at a known place */
+	code(0x1008, "\x66\xa3\x10\x00\x90\x90", 6);	/* mov %eax, 0x10; nop; nop */
+	code(0x100e, "\x90\x90\x90\x90\x90\x90", 6);
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_HLT);
+	IS(taken(a), 5);
+
+	/* a string instruction writes as often as RCX says */
+	code(0x1200, "\xb8\xff\xff\x8e\xc0\xb9\x03\x00\xbf\x10\x00\x66\xf3\xab\xf4", 15);
+	real_mode(e.vcpu, 0x1200);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	for (i = 0; e.run->exit_reason == KVM_EXIT_MMIO; i++)
+		OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_HLT);
+	IS(i, 1);
+	IS(taken(a), 2);
+	free(page);
+}
+
 static void signal_msi(void)
 {
 	struct kvm_msi m = { .address_lo = 0xfee00000, .data = 0x4044 };
@@ -272,6 +406,7 @@ static void signal_msi(void)
 
 const struct test irq_tests[] = {
 	{ "chips", chips }, { "irq-line", irq_line }, { "routing", routing }, { "irqfd", irqfd },
-	{ "irqfd-delivers", irqfd_delivers }, { "ioeventfd", ioeventfd }, { "signal-msi", signal_msi },
+	{ "irqfd-delivers", irqfd_delivers }, { "ioeventfd", ioeventfd },
+	{ "ioeventfd-any", ioeventfd_any }, { "signal-msi", signal_msi },
 	{ NULL, NULL },
 };

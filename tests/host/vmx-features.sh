@@ -4,6 +4,7 @@
 # the exits tell that the feature was used, and then not.
 # host: --mem 1G
 # add: tests/guest/build/lmtest
+# add: tests/api/build/lmapi
 # on: intel intel-pml
 # timeout: 300
 
@@ -52,6 +53,11 @@ fi
 # Where interrupts are injected, a fault of Bochs does not show (docs/vmx-features.md).
 load vmx_no_apicv
 passes 'vmx_no_apicv=1: irq_sti*' tests/guest/build/lmtest irq_sti irq_sti_cli
+# It counts the stores that were not decoded, and looks at the parameter.
+for parameter in '' vmx_no_fast_doorbell; do
+	load "$parameter"
+	passes "vmx_no_fast_doorbell=${parameter:+1}: doorbells" tests/api/build/lmapi ioeventfd-any
+done
 # Their absence shows in no exit of its own. Without the two bits, Bochs lets a walk of
 # the guest's page table write where the nested one does not: dirty_log_page_tables.
 for parameter in vmx_no_vpid vmx_no_ept_ad no_large_pages; do
