@@ -50,7 +50,9 @@ initrd() {
 		cat /guest/initrd
 		(cd "$work/tree" && find . -mindepth 1 | cpio -o -H newc 2>/dev/null)
 	} >"$initrd.new"
-	mv "$initrd.new" "$initrd"
+	# In place: a guest that starts again has it open.
+	cat "$initrd.new" >"$initrd"
+	rm "$initrd.new"
 }
 
 # guest [OPTION]...: boot one to its end, with $initrd. What it said is in $text,

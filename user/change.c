@@ -88,7 +88,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int attach(const struct change_args *args, const struct device_kind *kind, const void *config)
 {
 	char request[LAMINA_DATA_BYTES], answer[LAMINA_DATA_BYTES];
-	int handle, fd, err;
+	int handle, fd, node, err;
 
 	if ((size_t)snprintf(request, sizeof(request), ASK_ATTACH "%s%s%s", kind->option,
 			     args->words[2] ? " " : "", args->words[2] ? args->words[2] : "") >=
@@ -98,10 +98,13 @@ static int attach(const struct change_args *args, const struct device_kind *kind
 	if (handle < 0)
 		return -1;
 	err = device_open(kind, config, &fd);
+	node = err ? -1 : device_node(kind, config);
 	if (!err)
-		err = guest_call(handle, args->words[0], request, fd, 0, answer, sizeof(answer));
+		err = guest_call(handle, args->words[0], request, fd, node, 0, answer, sizeof(answer));
 	if (fd >= 0)
 		close(fd);
+	if (node >= 0)
+		close(node);
 	close(handle);
 	if (!err)
 		puts(answer);
@@ -158,7 +161,7 @@ static int detach(const struct change_args *args)
 	handle = guest_open(args->device, name);
 	if (handle < 0)
 		return -1;
-	err = guest_call(handle, name, request, -1,
+	err = guest_call(handle, name, request, -1, -1,
 			 args->force ? 0 : (unsigned int)args->timeout * 1000, NULL, 0);
 	if (err && errno == ETIMEDOUT && !args->force)
 		fail("%s: its system has not let go of %s within %lu s: it may be busy or not know hot-plug, and may still do so; 'lamina detach --force %s %s' pulls the device out",

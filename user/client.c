@@ -149,25 +149,25 @@ static int not_answered(const char *name)
  * @handle: from guest_open()
  * @name: the guest
  * @what: ASK_* and what belongs to it, less than LAMINA_DATA_BYTES
- * @fd: goes along, or -1
+ * @fd, @fd2: go along; -1 for none
  * @timeout_ms: how long to wait, or 0: as usual
  * @answer: what the owner said, printable characters and newlines; NULL if that does not matter
  * @size: of @answer
  *
  * Return: 0, or -1 with a message and errno (EPROTO: the owner refused).
  */
-int guest_call(int handle, const char *name, const char *what, int fd, unsigned int timeout_ms,
-	       char *answer, size_t size)
+int guest_call(int handle, const char *name, const char *what, int fd, int fd2,
+	       unsigned int timeout_ms, char *answer, size_t size)
 {
 	struct lamina_message msg = { .timeout_ms = timeout_ms ? timeout_ms : ANSWER_MS };
 	char *c;
 
 	msg.len = (unsigned int)strlen(what) + 1;
 	memcpy(msg.data, what, msg.len);
-	if (fd >= 0) {
-		msg.nr_fds = 1;
-		msg.fds[0] = fd;
-	}
+	if (fd >= 0)
+		msg.fds[msg.nr_fds++] = fd;
+	if (fd2 >= 0)
+		msg.fds[msg.nr_fds++] = fd2;
 	if (ioctl(handle, LAMINA_CALL, &msg))
 		return not_answered(name);
 	msg.data[sizeof(msg.data) - 1] = '\0';
@@ -188,7 +188,7 @@ int guest_call(int handle, const char *name, const char *what, int fd, unsigned 
 /** guest_ask() - as guest_call(), where nothing but success matters */
 int guest_ask(int handle, const char *name, const char *what, int fd)
 {
-	return guest_call(handle, name, what, fd, 0, NULL, 0);
+	return guest_call(handle, name, what, fd, -1, 0, NULL, 0);
 }
 
 static int ask(const struct argp *argp, int argc, char **argv, const char *what)

@@ -65,9 +65,19 @@ static void restore(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &console.before);
 }
 
-static void on_death(int signal)
+static void on_death(int signal, siginfo_t *info, void *context)
 {
+	char text[96];
+	int len;
+
+	(void)context;
 	restore();
+	if (signal == SIGSYS) {
+		len = snprintf(text, sizeof(text), "lamina: system call %d is not one that it may use\n",
+			       info->si_syscall);
+		if (write(STDERR_FILENO, text, (size_t)len) < 0)
+			_exit(LM_EXIT_SIGNAL + SIGSYS);
+	}
 	raise(signal);		/* the handler is gone (SA_RESETHAND): this ends us */
 }
 
@@ -99,7 +109,8 @@ static void block_signals(sigset_t *set)
  */
 int console_open(void)
 {
-	struct sigaction death = { .sa_handler = on_death, .sa_flags = SA_RESETHAND | SA_NODEFER };
+	struct sigaction death = { .sa_sigaction = on_death,
+				   .sa_flags = SA_RESETHAND | SA_NODEFER | SA_SIGINFO };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	unsigned int i;
 	sigset_t set;

@@ -200,8 +200,7 @@ static const char *serve_devices(const struct lamina_message *msg, char *text, s
 	if (control.paused)
 		return "it is paused: its devices change when 'lamina resume' lets it take part";
 	if (arg)
-		return device_attach(m, arg, msg->nr_fds ? msg->fds[0] : -1, !control.held, text,
-				     size);
+		return device_attach(m, arg, msg->fds, msg->nr_fds, !control.held, text, size);
 	return control.held ? device_remove(m, detach, false) :
 			      device_detach(m, detach, msg->id, later);
 }

@@ -18,7 +18,7 @@ struct machine;
 #define ASK_START "start"
 #define ASK_KILL "kill"
 #define ASK_CONSOLE "console"	/* with a socket for it */
-#define ASK_ATTACH "attach "	/* KIND, and after a blank how; with what kind->open() gave */
+#define ASK_ATTACH "attach "	/* KIND, and after a blank how; with what kind->open() gave, and kind->node */
 #define ASK_DETACH "detach "	/* DEVICE; answered once it is gone */
 #define ASK_REMOVE "remove "	/* DEVICE: at once */
 #define ASK_BALLOON "balloon "	/* bytes of memory that the guest shall keep */
@@ -35,8 +35,8 @@ void control_answer(uint64_t id, const char *why, const char *text);
 /* client.c */
 int guest_open(const char *device, const char *name);
 int guest_ask(int handle, const char *name, const char *what, int fd);
-int guest_call(int handle, const char *name, const char *what, int fd, unsigned int timeout_ms,
-	       char *answer, size_t size);
+int guest_call(int handle, const char *name, const char *what, int fd, int fd2,
+	       unsigned int timeout_ms, char *answer, size_t size);
 
 /* pause.c: vCPUs that stand still */
 void pause_begin(struct machine *m);

@@ -16,6 +16,7 @@
 #include "control.h"
 #include "devices.h"
 #include "machine.h"
+#include "sandbox.h"
 #include "tool.h"
 
 #define NOT_LISTENING \
@@ -66,6 +67,49 @@ int device_open(const struct device_kind *kind, const void *config, int *fd)
 	return *fd < 0 ? -1 : 0;
 }
 
+/**
+ * device_node() - open the other device of the host that a device does better with
+ * @kind: its kind
+ * @config: what the kind made of the user's words
+ *
+ * Return: the descriptor, or -1: there is no such thing, or it cannot be had.
+ */
+int device_node(const struct device_kind *kind, const void *config)
+{
+	return kind->node && opens(kind, config) ? open(kind->node, O_RDWR | O_CLOEXEC) : -1;
+}
+
+/* What it needs that the sandbox does not let through. */
+static unsigned int lacks(const struct device_kind *kind, const void *config)
+{
+	return kind->needs ? kind->needs(config) & ~sandbox_allows() : 0;
+}
+
+/**
+ * devices_prepare() - open all that was asked for, before this process shuts itself in
+ * @config: what was asked for
+ * @needs: SANDBOX_* that they need are added
+ *
+ * Return: 0, or -1 with a message.
+ */
+int devices_prepare(struct machine_config *config, unsigned int *needs)
+{
+	struct device_spec *spec;
+	int node;
+
+	for (spec = config->devices; spec < config->devices + config->nr_devices; spec++) {
+		if (device_open(spec->kind, spec->config, &spec->fd) ||
+		    (spec->kind->prepare && spec->kind->prepare(spec->config)))
+			return -1;
+		node = device_node(spec->kind, spec->config);
+		if (node >= 0)
+			hold_add(spec->kind->node, O_RDWR, node);
+		if (spec->kind->needs)
+			*needs |= spec->kind->needs(spec->config);
+	}
+	return 0;
+}
+
 static int find(const struct machine_config *config, const char *name)
 {
 	unsigned int i;
@@ -113,6 +157,8 @@ static void forget(struct machine_config *config, unsigned int i)
 {
 	struct device_spec *spec = &config->devices[i];
 
+	if (spec->kind->node && opens(spec->kind, spec->config))
+		hold_drop(spec->kind->node);
 	free(spec->config);
 	if (spec->fd >= 0)
 		close(spec->fd);
@@ -208,6 +254,9 @@ static const char *attach(struct machine *m, const struct device_kind *kind, con
 	/* Here nothing is opened with this process's rights for others. */
 	if (opens(kind, asked->config) != (fd >= 0))
 		fail("the descriptor of the device is missing, or too much");
+	else if (lacks(kind, asked->config))
+		fail("its sandbox has no room for such a device: start it with one, or with --sandbox=on,%s",
+		     lacks(kind, asked->config) & SANDBOX_FILES ? "share" : "net");
 	else if (!create(m))
 		return NULL;
 	forget(m->config, m->config->nr_devices - 1);
@@ -218,20 +267,21 @@ static const char *attach(struct machine *m, const struct device_kind *kind, con
  * device_attach() - attach a device
  * @m: the machine
  * @what: its kind, and after a blank how the user wants it
- * @fd: came along, or -1; stays the caller's
+ * @fds: came along, @nr_fds of them; stay the caller's
+ * @nr_fds: how many
  * @started: the guest has been started, and has to be told
  * @text: of @size bytes: what the device is called now, and its place
  *
  * Return: NULL, or why not.
  */
-const char *device_attach(struct machine *m, const char *what, int fd, bool started,
-			  char *text, size_t size)
+const char *device_attach(struct machine *m, const char *what, const int *fds, unsigned int nr_fds,
+			  bool started, char *text, size_t size)
 {
 	size_t len = strcspn(what, " ");
 	const struct device_kind *kind;
 	const char *why;
 	char option[16], place[16];
-	int own = -1;
+	int own = -1, node = -1;
 
 	snprintf(option, sizeof(option), "%.*s", (int)len, what);
 	kind = device_kind(option);
@@ -239,11 +289,15 @@ const char *device_attach(struct machine *m, const char *what, int fd, bool star
 		return fail_text();
 	if (started && !acpi_pm_listens(m->pm))
 		return NOT_LISTENING;
-	if (fd >= 0)
-		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0 && own < 0)
+	if (nr_fds)
+		own = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+	if (nr_fds && own < 0)
 		return "too many open files";
 	pthread_mutex_lock(&m->io_lock);
+	if (nr_fds > 1 && kind->node)
+		node = fcntl(fds[1], F_DUPFD_CLOEXEC, 0);
+	if (node >= 0)
+		hold_add(kind->node, O_RDWR, node);
 	why = attach(m, kind, what[len] ? what + len + 1 : NULL, own);
 	if (!why) {
 		const struct virtio *v = m->devices[m->nr_devices - 1];

@@ -425,7 +425,7 @@ static void show_devices(const char *name, struct json_object *array)
 
 	for (i = 0; handle >= 0; i++) {
 		snprintf(request, sizeof(request), ASK_DEVICE "%u", i);
-		if (guest_call(handle, name, request, -1, 0, answer, sizeof(answer)) || !answer[0])
+		if (guest_call(handle, name, request, -1, -1, 0, answer, sizeof(answer)) || !answer[0])
 			break;
 		if (array) {
 			o = json_object_new_object();

@@ -219,7 +219,7 @@ void machine_free(struct machine *m)
 	if (m->vm_fd >= 0)
 		close(m->vm_fd);
 	if (m->fd >= 0)
-		close(m->fd);
+		hold_close(m->fd);
 	if (m->event_fd >= 0)
 		close(m->event_fd);
 	memory_free(&m->memory);

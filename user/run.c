@@ -4,6 +4,7 @@
  */
 #include <argp.h>
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "control.h"
 #include "devices.h"
 #include "machine.h"
+#include "sandbox.h"
 #include "tool.h"
 
 #define DEFAULT_MEMORY (512ull << 20)
@@ -28,6 +30,7 @@ enum {
 	KEY_NO_REBOOT,
 	KEY_OVERCOMMIT,
 	KEY_DETACH,
+	KEY_SANDBOX,
 	KEY_DEVICES,		/* plus the place in device_options */
 };
 
@@ -36,6 +39,7 @@ static const char *const device_options[] = { "net", "rng", "vsock", "disk", "ba
 
 struct run_args {
 	struct machine_config config;
+	struct sandbox sandbox;
 	bool no_reboot;
 	bool overcommit;
 	bool detach;
@@ -60,6 +64,7 @@ static const struct argp_option options[] = {
 	{ "balloon", KEY_DEVICES + 4, NULL, 0, "A balloon (virtio-balloon), for 'lamina balloon'; free memory goes back to the host by itself", 0 },
 	{ "console", KEY_DEVICES + 5, "virtio", 0, "A console (virtio-console, hvc0) on this terminal, besides the serial port; the kernel uses it unless --append says otherwise", 0 },
 	{ "share", KEY_DEVICES + 6, "DIRECTORY:TAG[,ro]", 0, "A directory of the host, which the guest mounts by its TAG (9p over virtio)", 0 },
+	{ "sandbox", KEY_SANDBOX, "on[,share][,net][,root]|log|off", 0, "Whether this process gives up what it does not need before the guest runs (default: on). share, net: such devices may be attached later; root: an empty root directory too", 0 },
 	DEVICE_OPTION(KEY_DEVICE),
 	{ 0 },
 };
@@ -115,6 +120,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_DETACH:
 		args->detach = true;
+		break;
+	case KEY_SANDBOX:
+		if (sandbox_parse(arg, &args->sandbox))
+			argp_error(state, "--sandbox: %s", fail_text());
 		break;
 	case 'm':
 		if (parse_size(arg, &config->memory))
@@ -193,6 +202,39 @@ static int check_memory(const struct run_args *args)
 		    (unsigned long long)args->config.memory >> 20, total >> 20);
 }
 
+/* Open a file that is wanted later, and leave it to hold_open() to find it again. */
+static int prepare_file(const char *path, int flags, const char *what)
+{
+	int fd = hold_open(path, flags);
+
+	if (fd < 0)
+		return fail_errno("cannot open the %s %s", what, path);
+	hold_close(fd);
+	return 0;
+}
+
+/* Open all that this guest will ever need, and give up what it takes to open more. */
+static int shut_in(struct run_args *args)
+{
+	struct machine_config *config = &args->config;
+	int fd;
+
+	if (args->sandbox.mode == SANDBOX_OFF)
+		return 0;
+	hold_begin();
+	fd = open_device(config->device);
+	if (fd < 0)
+		return -1;
+	hold_close(fd);
+	/* For trim(), which does without if it must. */
+	prepare_file(PAGEMAP, O_RDONLY, "page map");
+	if (prepare_file(config->boot.kernel, O_RDONLY, "kernel") ||
+	    (config->boot.initrd && prepare_file(config->boot.initrd, O_RDONLY, "initrd")) ||
+	    devices_prepare(config, &args->sandbox.allow))
+		return -1;
+	return sandbox_enter(&args->sandbox, config->named);
+}
+
 static int status_of(const struct machine *m, int why)
 {
 	switch (why) {
@@ -254,6 +296,7 @@ static int run(int argc, char **argv, bool create)
 			.memory = DEFAULT_MEMORY,
 			.cpus = 1,
 		},
+		.sandbox = { .mode = SANDBOX_ON },
 		.detach = create,
 		.create = create,
 	};
@@ -264,6 +307,10 @@ static int run(int argc, char **argv, bool create)
 	args.config.boot.cpus = args.config.cpus;
 	if (check_memory(&args) || (args.detach && control_detach()) || console_open())
 		return complain();
+	if (shut_in(&args)) {
+		console_close();
+		return complain();
+	}
 	while (again) {
 		status = run_once(&args, &again);
 		args.create = false;

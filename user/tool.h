@@ -12,6 +12,7 @@
 
 #define LM_VERSION "0.1.0"
 #define LM_DEVICE "/dev/lamina"
+#define PAGEMAP "/proc/self/pagemap"
 /* The option by which a verb is told of another one than default_device(), for its table. */
 #define DEVICE_OPTION(key) \
 	{ "device", key, "PATH", 0, "The hypervisor (default: $LAMINA_DEVICE, else " LM_DEVICE ")", 0 }
@@ -66,6 +67,11 @@ int parse_number(const char *text, unsigned long min, unsigned long max, unsigne
 int read_at(int fd, void *buf, size_t len, uint64_t offset);
 int read_line(char *buf, size_t len, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int open_device(const char *path);
+void hold_begin(void);
+void hold_add(const char *path, int flags, int fd);
+int hold_open(const char *path, int flags);
+void hold_close(int fd);
+void hold_drop(const char *path);
 const char *default_device(void);
 
 static inline uint64_t align_down(uint64_t value, uint64_t to)

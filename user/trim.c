@@ -66,11 +66,11 @@ static int trim_object(struct dl_phdr_info *info, size_t size, void *arg)
  */
 void trim(void)
 {
-	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int pagemap = hold_open(PAGEMAP, O_RDONLY);
 
 	malloc_trim(0);
 	if (pagemap < 0)
 		return;
 	dl_iterate_phdr(trim_object, &pagemap);
-	close(pagemap);
+	hold_close(pagemap);
 }

@@ -197,6 +197,98 @@ int read_line(char *buf, size_t len, const char *fmt, ...)
 	return 0;
 }
 
+/* ---- descriptors that are kept, since nothing can be opened again once the tool has shut itself in ---- */
+
+struct held {
+	const char *path;	/* whose string outlives it */
+	int flags, fd;
+	bool busy;
+};
+
+static struct held held[64];
+static unsigned int nr_held;
+static bool holding;
+
+static struct held *hold(const char *path, int flags, int fd, bool busy)
+{
+	if (nr_held == ARRAY_SIZE(held))
+		return NULL;
+	held[nr_held] = (struct held){ .path = path, .flags = flags, .fd = fd, .busy = busy };
+	return &held[nr_held++];
+}
+
+/** hold_begin() - keep what hold_open() opens from now on */
+void hold_begin(void)
+{
+	holding = true;
+}
+
+/**
+ * hold_add() - keep a descriptor for a hold_open() to come
+ * @path: what it is of; the string is kept too
+ * @flags: how it was opened
+ * @fd: the descriptor; taken
+ */
+void hold_add(const char *path, int flags, int fd)
+{
+	if (!holding || !hold(path, flags, fd, false))
+		close(fd);
+}
+
+/**
+ * hold_open() - open a file, or have the descriptor back that hold_close() got
+ * @path: the file; the string is kept
+ * @flags: how; O_CLOEXEC goes without saying
+ *
+ * One thread at a time: the machine is being made, or io_lock is held.
+ *
+ * Return: the descriptor, or -1 with errno.
+ */
+int hold_open(const char *path, int flags)
+{
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < nr_held; i++) {
+		if (!held[i].busy && held[i].flags == flags && !strcmp(held[i].path, path)) {
+			held[i].busy = true;
+			return held[i].fd;
+		}
+	}
+	fd = open(path, flags | O_CLOEXEC);
+	if (fd >= 0 && holding)
+		hold(path, flags, fd, true);
+	return fd;
+}
+
+/** hold_drop() - close a descriptor of that file that nobody has just now */
+void hold_drop(const char *path)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_held; i++) {
+		if (held[i].busy || strcmp(held[i].path, path))
+			continue;
+		close(held[i].fd);
+		held[i] = held[--nr_held];
+		return;
+	}
+}
+
+/** hold_close() - close what hold_open() gave, or keep it for the next time */
+void hold_close(int fd)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_held; i++) {
+		if (held[i].busy && held[i].fd == fd) {
+			held[i].busy = false;
+			return;
+		}
+	}
+	close(fd);
+}
+
 /** default_device() - $LAMINA_DEVICE, else /dev/lamina */
 const char *default_device(void)
 {
@@ -209,11 +301,11 @@ const char *default_device(void)
  * open_device() - open the hypervisor's device
  * @path: its node
  *
- * Return: the file descriptor, or -1 with a message that names the way out.
+ * Return: the file descriptor, for hold_close() or close(); or -1 with a message that names the way out.
  */
 int open_device(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int fd = hold_open(path, O_RDWR);
 
 	if (fd >= 0)
 		return fd;

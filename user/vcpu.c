@@ -281,7 +281,11 @@ static void handle_exit(struct vcpu *cpu)
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *cpu = arg;
+	char name[16];
 
+	/* By the thread itself: others would have to open a file in /proc. */
+	snprintf(name, sizeof(name), "%.10s/%u", cpu->m->config->name, cpu->id & 0xff);
+	pthread_setname_np(pthread_self(), name);
 	for (;;) {
 		pause_gate(cpu);
 		if (machine_stopping(cpu->m))
@@ -311,7 +315,6 @@ int vcpu_start(struct vcpu *cpu)
 {
 	const struct sigaction kick = { .sa_handler = on_kick };
 	pthread_attr_t attr;
-	char name[16];
 	int err;
 
 	sigaction(KICK_SIGNAL, &kick, NULL);
@@ -324,8 +327,6 @@ int vcpu_start(struct vcpu *cpu)
 		return fail_errno("cannot start the thread of vCPU %u", cpu->id);
 	}
 	cpu->started = true;
-	snprintf(name, sizeof(name), "%.10s/%u", cpu->m->config->name, cpu->id & 0xff);
-	pthread_setname_np(cpu->thread, name);
 	return 0;
 }
 

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "../tool.h"
 #include "boot.h"
@@ -41,7 +40,7 @@ int image_open(struct image *image, const char *path, const char *what)
 	struct stat st;
 
 	image->path = path;
-	image->fd = open(path, O_RDONLY | O_CLOEXEC);
+	image->fd = hold_open(path, O_RDONLY);
 	if (image->fd < 0)
 		return fail_errno("cannot open the %s %s", what, path);
 	if (fstat(image->fd, &st) < 0) {
@@ -59,7 +58,7 @@ int image_open(struct image *image, const char *path, const char *what)
 /** image_close() - close it */
 void image_close(struct image *image)
 {
-	close(image->fd);
+	hold_close(image->fd);
 	image->fd = -1;
 }
 

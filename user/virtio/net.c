@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../machine.h"
+#include "../sandbox.h"
 #include "../tool.h"
 #include "tap.h"
 #include "usernet.h"
@@ -309,27 +310,17 @@ static int net_start(struct virtio *v)
 /* The host's view of the tap, turned round: what it receives, the guest has sent. */
 static void net_describe(const struct virtio *v, FILE *out)
 {
-	static const struct {
-		const char *key, *file;
-	} counters[] = {
-		{ "rx_packets", "tx_packets" },
-		{ "rx_bytes", "tx_bytes" },
-		{ "tx_packets", "rx_packets" },
-		{ "tx_bytes", "rx_bytes" },
-	};
 	const struct net *net = (const struct net *)v;
 	const uint8_t *mac = net->config.mac;
-	char value[32];
-	unsigned int i;
+	struct rtnl_link_stats64 stats;
 
 	fprintf(out, "%s=%s\nmac=%02x:%02x:%02x:%02x:%02x:%02x\ncarried_by=%s\n",
 		net->user ? "network" : "tap", net->user ? "user" : net->name, mac[0], mac[1], mac[2],
 		mac[3], mac[4], mac[5], net->vhost.fd < 0 ? "process" : "vhost");
-	for (i = 0; !net->user && i < ARRAY_SIZE(counters); i++) {
-		if (!read_line(value, sizeof(value), "/sys/class/net/%s/statistics/%s", net->name,
-			       counters[i].file))
-			fprintf(out, "%s=%s\n", counters[i].key, value);
-	}
+	if (net->user || tap_statistics(net->name, &stats))
+		return;
+	fprintf(out, "rx_packets=%llu\nrx_bytes=%llu\ntx_packets=%llu\ntx_bytes=%llu\n",
+		stats.tx_packets, stats.tx_bytes, stats.rx_packets, stats.rx_bytes);
 }
 
 static void net_free(struct virtio *v)
@@ -456,10 +447,19 @@ static uint64_t hash(uint64_t value, const char *text)
 	return value;
 }
 
+/* Read once: later nothing may be open to this process. */
+static const char *host_id(void)
+{
+	static char id[64];
+
+	if (!id[0])
+		read_line(id, sizeof(id), "/etc/machine-id");
+	return id;
+}
+
 /* The same host, guest and tap have the same address each time; others have another one. */
 static void make_mac(const struct machine *m, const struct net_config *config, uint8_t mac[6])
 {
-	char id[64] = "";
 	uint64_t value = 0xcbf29ce484222325ull;
 	unsigned int i;
 
@@ -468,8 +468,7 @@ static void make_mac(const struct machine *m, const struct net_config *config, u
 		memcpy(mac, config->mac, 6);
 		return;
 	}
-	read_line(id, sizeof(id), "/etc/machine-id");
-	value = hash(hash(hash(value, id), m->config->name), config->user ? "" : config->tap);
+	value = hash(hash(hash(value, host_id()), m->config->name), config->user ? "" : config->tap);
 	if (config->user)
 		value = (value ^ m->nr_devices) * 0x100000001b3ull;
 	for (i = 0; i < 6; i++)
@@ -494,13 +493,19 @@ static int net_open(const void *config)
 }
 
 /* The tap may come from another process. */
-static int check_given(const struct net *net)
+static int check_given(struct machine *m, struct net *net)
 {
 	struct ifreq ifr;
 
 	if (!ioctl(net->tap, TUNGETIFF, &ifr) && (ifr.ifr_flags & IFF_TAP) &&
 	    (ifr.ifr_flags & IFF_VNET_HDR))
 		return 0;
+	if (errno == EBADFD) {
+		/* It went while an earlier machine had it, and cannot be made again from here. */
+		note("%s: the tap %s is gone: the guest's link stays down", m->config->name, net->name);
+		net->config.status = 0;
+		return 0;
+	}
 	return fail("%s is not a tap that can be used", net->name);
 }
 
@@ -518,9 +523,9 @@ static int set_up_user(struct net *net, struct machine *m, const struct net_conf
 	return 0;
 }
 
-static int set_up_tap(struct net *net)
+static int set_up_tap(struct machine *m, struct net *net)
 {
-	if (check_given(net))
+	if (check_given(m, net))
 		return -1;
 	net->watch = (struct watch){ .fd = net->tap, .ready = on_packet };
 	return watch_links(net);
@@ -549,7 +554,7 @@ static int net_set_up(struct virtio *v, struct machine *m, const void *spec, int
 		snprintf(without, sizeof(without), "%s", fail_text());
 	if (virtio_init(v, m, vhost ? &vhost_ops : &user_ops, sizes, ARRAY_SIZE(sizes)))
 		return -1;
-	if (config->user ? set_up_user(net, m, config) : set_up_tap(net))
+	if (config->user ? set_up_user(net, m, config) : set_up_tap(m, net))
 		return -1;
 	if (virtio_plug(v))
 		return -1;
@@ -559,10 +564,24 @@ static int net_set_up(struct virtio *v, struct machine *m, const void *spec, int
 	return 0;
 }
 
+static unsigned int net_needs(const void *config)
+{
+	return net_opens(config) ? 0 : SANDBOX_SOCKETS;
+}
+
+static int net_prepare(const void *config)
+{
+	host_id();
+	return net_opens(config) ? 0 : usernet_prepare();
+}
+
 const struct device_kind net_kind = {
 	.option = "net",
 	.size = sizeof(struct net),
+	.node = VHOST_NET,
 	.parse = net_parse,
+	.needs = net_needs,
+	.prepare = net_prepare,
 	.opens = net_opens,
 	.open = net_open,
 	.set_up = net_set_up,

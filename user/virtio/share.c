@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "../machine.h"
+#include "../sandbox.h"
 #include "../tool.h"
 #include "p9.h"
 #include "virtio.h"
@@ -386,10 +387,17 @@ static int share_set_up(struct virtio *v, struct machine *m, const void *config,
 	return virtio_plug(v);
 }
 
+static unsigned int share_needs(const void *config)
+{
+	(void)config;
+	return SANDBOX_FILES;
+}
+
 const struct device_kind share_kind = {
 	.option = "share",
 	.size = sizeof(struct share),
 	.parse = share_parse,
+	.needs = share_needs,
 	.open = share_open,
 	.set_up = share_set_up,
 };

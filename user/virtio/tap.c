@@ -11,11 +11,14 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <linux/virtio_net.h>
 #include <netlink/errno.h>
 #include <netlink/route/link.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../tool.h"
@@ -194,6 +197,51 @@ int tap_open(const char *name)
 	else
 		return fd;
 	close(fd);
+	return -1;
+}
+
+/**
+ * tap_statistics() - what an interface has counted
+ * @name: the interface
+ * @stats: to fill in
+ *
+ * Return: 0, or -1 without a message.
+ */
+int tap_statistics(const char *name, struct rtnl_link_stats64 *stats)
+{
+	struct {
+		struct nlmsghdr head;
+		struct ifinfomsg info;
+		struct rtattr attr;
+		char name[IFNAMSIZ];
+	} ask = {
+		.head = { .nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST },
+		.attr = { .rta_len = RTA_LENGTH(IFNAMSIZ), .rta_type = IFLA_IFNAME },
+	};
+	union {
+		struct nlmsghdr head;
+		uint8_t room[8192];
+	} got;
+	const struct rtattr *attr;
+	ssize_t len = -1;
+	int left, fd;
+
+	snprintf(ask.name, sizeof(ask.name), "%s", name);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return -1;
+	if (send(fd, &ask, sizeof(ask), 0) == sizeof(ask))
+		len = recv(fd, &got, sizeof(got), 0);
+	close(fd);
+	if (len < 0 || !NLMSG_OK(&got.head, (size_t)len) || got.head.nlmsg_type != RTM_NEWLINK)
+		return -1;
+	left = (int)IFLA_PAYLOAD(&got.head);
+	for (attr = IFLA_RTA(NLMSG_DATA(&got.head)); RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
+		if (attr->rta_type != IFLA_STATS64 || RTA_PAYLOAD(attr) < sizeof(*stats))
+			continue;
+		memcpy(stats, RTA_DATA(attr), sizeof(*stats));
+		return 0;
+	}
 	return -1;
 }
 

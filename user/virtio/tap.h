@@ -7,6 +7,8 @@
 
 int tap_open(const char *name);
 int tap_set_up(const char *name, const char *bridge);
+struct rtnl_link_stats64;
+int tap_statistics(const char *name, struct rtnl_link_stats64 *stats);
 int tap_check_name(const char *name);
 
 #endif

@@ -86,8 +86,12 @@ static int resolve(const char *name, void *to)
 	return 0;
 }
 
-/* It stays open: what it is made of cannot be unloaded. */
-static int open_library(void)
+/**
+ * usernet_prepare() - open the library; it stays open: what it is made of cannot be unloaded
+ *
+ * Return: 0, or -1 with a message.
+ */
+int usernet_prepare(void)
 {
 	if (!lib.library)
 		lib.library = dlopen("libslirp.so.0", RTLD_NOW);
@@ -333,7 +337,7 @@ static int set_up(struct usernet *u)
 	};
 	struct epoll_event event = { .events = EPOLLIN };
 
-	if (open_library())
+	if (usernet_prepare())
 		return -1;
 	u->watch = (struct watch){ .fd = epoll_create1(EPOLL_CLOEXEC), .ready = on_ready };
 	u->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -28,6 +28,7 @@ struct usernet_forward {
 #define USERNET_GUEST 0x0a00020f	/* 10.0.2.15, what the guest gets by DHCP first */
 
 int usernet_parse_forward(const char *text, struct usernet_forward *forward);
+int usernet_prepare(void);
 struct usernet *usernet_open(struct machine *m,
 			     void (*deliver)(void *to, const void *packet, size_t len), void *to);
 int usernet_add_forward(struct usernet *u, const struct usernet_forward *forward);

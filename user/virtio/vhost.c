@@ -8,7 +8,6 @@
 #include <linux/vhost.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "../machine.h"
 #include "../tool.h"
@@ -30,6 +29,31 @@ static int set_memory(struct vhost *vhost, const struct guest_memory *mem)
 }
 
 /**
+ * vhost_use() - set an open vhost device up for a machine
+ * @vhost: to fill in
+ * @m: the machine
+ * @fd: the vhost device, which may have had a machine of this process before; taken
+ * @path: its node, for messages
+ *
+ * Return: 0, or -1 with errno and a message.
+ */
+int vhost_use(struct vhost *vhost, struct machine *m, int fd, const char *path)
+{
+	int err;
+
+	vhost->fd = fd;
+	/* EBUSY: it has an owner. If that is another process, what follows is refused. */
+	if ((!ioctl(fd, VHOST_SET_OWNER, 0) || errno == EBUSY) &&
+	    !ioctl(fd, VHOST_GET_FEATURES, &vhost->features) && !set_memory(vhost, &m->memory))
+		return 0;
+	fail_errno("cannot set %s up", path);
+	err = errno;
+	vhost_close(vhost);
+	errno = err;
+	return -1;
+}
+
+/**
  * vhost_open() - open a vhost device for a machine
  * @vhost: to fill in
  * @m: the machine
@@ -39,24 +63,20 @@ static int set_memory(struct vhost *vhost, const struct guest_memory *mem)
  */
 int vhost_open(struct vhost *vhost, struct machine *m, const char *path)
 {
-	vhost->fd = open(path, O_RDWR | O_CLOEXEC);
+	vhost->fd = hold_open(path, O_RDWR);
 	if (vhost->fd < 0)
 		return fail_errno("cannot open %s", path);
-	if (ioctl(vhost->fd, VHOST_SET_OWNER, 0) ||
-	    ioctl(vhost->fd, VHOST_GET_FEATURES, &vhost->features) ||
-	    set_memory(vhost, &m->memory)) {
-		fail_errno("cannot set %s up", path);
-		vhost_close(vhost);
-		return -1;
-	}
-	return 0;
+	return vhost_use(vhost, m, vhost->fd, path);
 }
 
 /** vhost_close() - close it; it stops by that */
 void vhost_close(struct vhost *vhost)
 {
-	if (vhost->fd >= 0)
-		close(vhost->fd);
+	if (vhost->fd < 0)
+		return;
+	/* It may be kept: then it lets go of memory, rings and backend by this. vhost-vsock knows no such thing. */
+	ioctl(vhost->fd, VHOST_RESET_OWNER, 0);
+	hold_close(vhost->fd);
 	vhost->fd = -1;
 }
 

@@ -19,6 +19,7 @@ struct vhost {
 	uint64_t features;
 };
 
+int vhost_use(struct vhost *vhost, struct machine *m, int fd, const char *path);
 int vhost_open(struct vhost *vhost, struct machine *m, const char *path);
 void vhost_close(struct vhost *vhost);
 int vhost_start(struct vhost *vhost, struct virtio *v, unsigned int queues);

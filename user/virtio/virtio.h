@@ -185,20 +185,26 @@ void vq_again(struct virtqueue *q);
  * struct device_kind - a kind of device that the user can ask for
  * @option: its option is --@option
  * @size: of its struct, which begins with a struct virtio
+ * @node: another device of the host that it does better with, or NULL; opened with @open's descriptor
  * @parse: read the option's argument, NULL without one; NULL with a message if it is wrong. The result is
  *	from malloc()
  * @open: a descriptor of what it is made of, opened with the rights of who asks for it; -1 with a message.
  *	Missing if there is no such thing
  * @opens: is there for this one? Missing: always
+ * @needs: SANDBOX_*: what this process must be able to do. Missing: nothing more
+ * @prepare: open and read what @set_up would otherwise, before this process shuts itself in. May be missing
  * @set_up: begin with virtio_init(), and end with virtio_plug(); @fd is @open's descriptor, which it takes as soon
  *	as it is called. -1 with a message: virtio_free() follows
  */
 struct device_kind {
 	const char *option;
 	size_t size;
+	const char *node;
 	void *(*parse)(const char *text);
 	int (*open)(const void *config);
 	bool (*opens)(const void *config);
+	unsigned int (*needs)(const void *config);
+	int (*prepare)(const void *config);
 	int (*set_up)(struct virtio *v, struct machine *m, const void *config, int fd);
 };
 

@@ -3,6 +3,7 @@
  * Sockets between the host and the guest (Virtio 1.2, 5.10), by the kernel's vhost-vsock.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vhost.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_vsock.h>
@@ -84,24 +85,30 @@ static void *vsock_parse(const char *text)
 	return NULL;
 }
 
+static int vsock_open(const void *config)
+{
+	int fd = open(VHOST_VSOCK, O_RDWR | O_CLOEXEC);
+
+	(void)config;
+	if (fd < 0 && (errno == ENOENT || errno == ENODEV))
+		return fail("there is no " VHOST_VSOCK ": load its driver with 'sudo modprobe vhost_vsock'");
+	return fd < 0 ? fail_errno("cannot open " VHOST_VSOCK) : fd;
+}
+
 static int vsock_set_up(struct virtio *v, struct machine *m, const void *config, int fd)
 {
 	static const uint16_t sizes[] = { QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE };
 	uint64_t cid = *(const unsigned long *)config;
 	struct vsock *vsock = to_vsock(v);
 
-	(void)fd;
-	vsock->vhost.fd = -1;
+	vsock->vhost.fd = fd;
 	vsock->config.guest_cid = cid;
 	v->config = &vsock->config;
 	v->config_size = sizeof(vsock->config);
 	if (virtio_init(v, m, &vsock_ops, sizes, ARRAY_SIZE(sizes)))
 		return -1;
-	if (vhost_open(&vsock->vhost, m, VHOST_VSOCK)) {
-		if (errno == ENOENT || errno == ENODEV)
-			fail("there is no " VHOST_VSOCK ": load its driver with 'sudo modprobe vhost_vsock'");
+	if (vhost_use(&vsock->vhost, m, fd, VHOST_VSOCK))
 		return -1;
-	}
 	if (ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &cid)) {
 		if (errno == EADDRINUSE)
 			return fail("the vsock CID %llu is in use: choose another one",
@@ -116,5 +123,6 @@ const struct device_kind vsock_kind = {
 	.option = "vsock",
 	.size = sizeof(struct vsock),
 	.parse = vsock_parse,
+	.open = vsock_open,
 	.set_up = vsock_set_up,
 };
