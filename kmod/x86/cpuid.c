@@ -754,13 +754,14 @@ static void lm_derive_spec(struct lm_vcpu *vcpu)
 /* The paravirtual leaves may sit at any multiple of 0x100, found by their signature. */
 static u32 lm_derive_pv(struct lm_vcpu *vcpu)
 {
+	static const char signature[] = KVM_SIGNATURE;
 	const struct kvm_cpuid_entry2 *e;
 	u32 base;
 
 	for (base = 0x40000000; base < 0x40010000; base += 0x100) {
 		e = lm_cpuid_find(vcpu, base, 0);
-		if (!e || memcmp(&e->ebx, KVM_SIGNATURE, 4) ||
-		    memcmp(&e->ecx, KVM_SIGNATURE + 4, 4) || memcmp(&e->edx, KVM_SIGNATURE + 8, 4))
+		if (!e || memcmp(&e->ebx, signature, 4) ||
+		    memcmp(&e->ecx, signature + 4, 4) || memcmp(&e->edx, signature + 8, 4))
 			continue;
 		e = lm_cpuid_find(vcpu, base + 1, 0);
 		return e ? e->eax : 0;
