@@ -272,7 +272,7 @@ static const struct lm_cap lm_vm_caps[] = {
 	{ KVM_CAP_X86_USER_SPACE_MSR, LM_USER_MSR, lm_enable_user_msr },
 	{ KVM_CAP_DISABLE_QUIRKS, ~0ull, lm_enable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, LM_QUIRKS, lm_enable_quirks },
-	{ KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_VALID_EXITS, lm_enable_disable_exits },
+	{ KVM_CAP_X86_DISABLE_EXITS, ~0ull, lm_enable_disable_exits },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, ~0ull, lm_enable_payload },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, ~0ull, lm_enable_triple_fault },
 	{ KVM_CAP_SPLIT_IRQCHIP, U32_MAX, lm_enable_split_irqchip },
