@@ -317,7 +317,7 @@ static int set_name(struct machine *m)
  */
 int control_open(struct machine *m, bool held)
 {
-	sigset_t all, before;
+	sigset_t before;
 	int err;
 
 	if (!m->config->named)
@@ -340,8 +340,7 @@ int control_open(struct machine *m, bool held)
 		return fail_errno("cannot take requests");
 	/* Who asked may have given up between poll() and read(). */
 	fcntl(control.owner_fd, F_SETFL, O_NONBLOCK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_to_loop(&before);
 	err = pthread_create(&control.thread, NULL, control_main, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err) {

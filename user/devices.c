@@ -95,17 +95,21 @@ static unsigned int lacks(const struct device_kind *kind, const void *config)
 int devices_prepare(struct machine_config *config, unsigned int *needs)
 {
 	struct device_spec *spec;
+	unsigned int i;
 	int node;
 
 	for (spec = config->devices; spec < config->devices + config->nr_devices; spec++) {
-		if (device_open(spec->kind, spec->config, &spec->fd) ||
-		    (spec->kind->prepare && spec->kind->prepare(spec->config)))
+		if (device_open(spec->kind, spec->config, &spec->fd))
 			return -1;
 		node = device_node(spec->kind, spec->config);
 		if (node >= 0)
 			hold_add(spec->kind->node, O_RDWR, node);
 		if (spec->kind->needs)
 			*needs |= spec->kind->needs(spec->config);
+	}
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i]->prepare && kinds[i]->prepare(*needs))
+			return -1;
 	}
 	return 0;
 }

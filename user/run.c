@@ -232,7 +232,11 @@ static int shut_in(struct run_args *args)
 	    (config->boot.initrd && prepare_file(config->boot.initrd, O_RDONLY, "initrd")) ||
 	    devices_prepare(config, &args->sandbox.allow))
 		return -1;
-	return sandbox_enter(&args->sandbox, config->named);
+	if (sandbox_enter(&args->sandbox, config->named))
+		return -1;
+	if (args->sandbox.mode == SANDBOX_ON)
+		hold_shut();
+	return 0;
 }
 
 static int status_of(const struct machine *m, int why)

@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/if_tun.h>
+#include <linux/lamina.h>
+#include <linux/netlink.h>
 #include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -107,7 +109,7 @@ struct rule {
 	unsigned int with;
 	int error;
 	unsigned int nr;
-	struct scmp_arg_cmp args[1];
+	struct scmp_arg_cmp args[2];
 };
 
 #define CALL(name) { .call = __NR_##name }
@@ -140,8 +142,9 @@ static const struct rule rules[] = {
 	CALL(readlink),
 
 	/* The hypervisor, KVM's and ours; vhost; a tap; the terminal, but not typing on it (TIOCSTI). */
-	WHERE(ANY_TIME, ioctl, 1, IOC_TYPE, 0xae00), WHERE(ANY_TIME, ioctl, 1, IOC_TYPE, 0xbe00),
-	WHERE(ANY_TIME, ioctl, 1, IOC_TYPE, 0xaf00),
+	WHERE(ANY_TIME, ioctl, 1, IOC_TYPE, 0xae00), WHERE(ANY_TIME, ioctl, 1, IOC_TYPE, 0xaf00),
+	/* Its own name, but no way to other guests. */
+	IS(ioctl, 1, LAMINA_SET_NAME), IS(ioctl, 1, LAMINA_OWN), IS(ioctl, 1, LAMINA_SET_STATE),
 	IS(ioctl, 1, TUNGETIFF), IS(ioctl, 1, TUNSETOFFLOAD),
 	IS(ioctl, 1, TCGETS), IS(ioctl, 1, TCSETS), IS(ioctl, 1, TIOCGPGRP), IS(ioctl, 1, TIOCGWINSZ),
 
@@ -168,7 +171,9 @@ static const struct rule rules[] = {
 
 	/* Consoles of guests without a terminal; news of the host's interfaces. */
 	CALL(sendto), CALL(recvfrom), CALL(getsockopt), CALL(bind), CALL(shutdown),
-	IS(socket, 0, AF_NETLINK),
+	{ .call = __NR_socket, .nr = 2, .args = {
+		{ 0, SCMP_CMP_MASKED_EQ, 0xffffffff, AF_NETLINK },
+		{ 2, SCMP_CMP_MASKED_EQ, 0xffffffff, NETLINK_ROUTE } } },
 
 	/* Nothing can be opened but what the devices need. */
 	FOR(FILES, openat), FOR(FILES, open), WHERE(SOCKETS, openat, 2, WRITES, O_RDONLY),
@@ -326,15 +331,17 @@ static int new_namespaces(bool named)
 }
 
 #define NEW_ROOT "/dev"		/* a directory that is always there */
+#define FDS "/proc/self/fd"
 
 /* What a restart looks for. */
 static int fill_root(void)
 {
 	int fd;
 
-	/* Files are opened anew by what /proc/self/fd says. */
-	if (allowed & SANDBOX_FILES && (mkdir(NEW_ROOT "/proc", 0555) ||
-					mount("/proc", NEW_ROOT "/proc", NULL, MS_BIND | MS_REC, NULL)))
+	/* Files are opened anew by what this says; the rest of /proc has settings of the host. */
+	if (allowed & SANDBOX_FILES &&
+	    (mkdir(NEW_ROOT "/proc", 0755) || mkdir(NEW_ROOT "/proc/self", 0755) || mkdir(NEW_ROOT FDS, 0755) ||
+	     mount(FDS, NEW_ROOT FDS, NULL, MS_BIND, NULL)))
 		return -1;
 	if (!(allowed & SANDBOX_SOCKETS))
 		return 0;
@@ -371,7 +378,6 @@ static int enter_root(void)
 /* What root's rights over files are made of: a shared directory has them. */
 static const unsigned char file_caps[] = {
 	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_SETGID, CAP_SETUID,
-	CAP_MKNOD,
 };
 
 /* What is kept of @now. */

@@ -5,6 +5,7 @@
 #ifndef LAMINA_TOOL_H
 #define LAMINA_TOOL_H
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,7 +68,9 @@ int parse_number(const char *text, unsigned long min, unsigned long max, unsigne
 int read_at(int fd, void *buf, size_t len, uint64_t offset);
 int read_line(char *buf, size_t len, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int open_device(const char *path);
+void signals_to_loop(sigset_t *before);
 void hold_begin(void);
+void hold_shut(void);
 void hold_add(const char *path, int flags, int fd);
 int hold_open(const char *path, int flags);
 void hold_close(int fd);

@@ -15,7 +15,7 @@
 
 #define PAGE_BYTES		4096ul
 #define PAGEMAP_OF_FILE		(1ull << 61)
-#define PAGEMAP_PRESENT		(1ull << 63)
+#define PAGEMAP_THERE		(3ull << 62)	/* in memory or swapped out */
 
 /* Only what is the file's comes back by itself: not a page with a probe or a debugger's breakpoint. */
 static bool all_of_file(int pagemap, uintptr_t start, uintptr_t end)
@@ -33,7 +33,7 @@ static bool all_of_file(int pagemap, uintptr_t start, uintptr_t end)
 		if (got != (ssize_t)(pages * sizeof(entry[0])))
 			return false;
 		for (i = 0; i < (ssize_t)pages; i++)
-			if ((entry[i] & PAGEMAP_PRESENT) && !(entry[i] & PAGEMAP_OF_FILE))
+			if ((entry[i] & PAGEMAP_THERE) && !(entry[i] & PAGEMAP_OF_FILE))
 				return false;
 		start += pages * PAGE_BYTES;
 	}

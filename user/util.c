@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,24 @@ int read_line(char *buf, size_t len, const char *fmt, ...)
 	return 0;
 }
 
+/**
+ * signals_to_loop() - leave signals to the loop, in a thread that is about to be made
+ * @before: for pthread_sigmask(), afterwards
+ *
+ * Not those that say that something is wrong with this process: their handler is to run.
+ */
+void signals_to_loop(sigset_t *before)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
+	sigset_t all;
+	unsigned int i;
+
+	sigfillset(&all);
+	for (i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&all, faults[i]);
+	pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
 /* ---- descriptors that are kept, since nothing can be opened again once the tool has shut itself in ---- */
 
 struct held {
@@ -207,7 +226,7 @@ struct held {
 
 static struct held held[64];
 static unsigned int nr_held;
-static bool holding;
+static bool holding, shut;
 
 static struct held *hold(const char *path, int flags, int fd, bool busy)
 {
@@ -221,6 +240,12 @@ static struct held *hold(const char *path, int flags, int fd, bool busy)
 void hold_begin(void)
 {
 	holding = true;
+}
+
+/** hold_shut() - from now on there is only what was kept: to open anything else would end the process */
+void hold_shut(void)
+{
+	shut = true;
 }
 
 /**
@@ -254,6 +279,10 @@ int hold_open(const char *path, int flags)
 			held[i].busy = true;
 			return held[i].fd;
 		}
+	}
+	if (shut) {
+		errno = EACCES;
+		return -1;
 	}
 	fd = open(path, flags | O_CLOEXEC);
 	if (fd >= 0 && holding)

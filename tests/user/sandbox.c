@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/kvm.h>
+#include <linux/lamina.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -97,6 +98,8 @@ static int make_code(void)
 	return TRY(mprotect(at, 4096, PROT_READ | PROT_EXEC));
 }
 
+static int other_guest(void) { return TRY(ioctl(null_fd, LAMINA_OPEN, NULL)); }
+static int netlink_audit(void) { return TRY(socket(AF_NETLINK, SOCK_RAW, 9)); }
 static int type_on_terminal(void) { return TRY(ioctl(null_fd, TIOCSTI, "x")); }
 static int tracing(void) { return TRY(syscall(SYS_bpf, 0, NULL, 0)); }
 static int counters(void) { return TRY(syscall(SYS_perf_event_open, NULL, 0, 0, 0, 0)); }
@@ -201,6 +204,8 @@ static const struct attempt {
 	{ "mount", "on", do_mount, DIES }, { "chroot", "on", root, DIES },
 	{ "map code", "on", code, DIES }, { "make memory code", "on", make_code, DIES },
 	{ "type on the terminal", "on", type_on_terminal, DIES },
+	{ "open another guest", "on", other_guest, DIES },
+	{ "a netlink socket that is not for the network", "on", netlink_audit, DIES },
 	{ "bpf", "on", tracing, DIES }, { "perf_event_open", "on", counters, DIES },
 	{ "io_uring", "on", ring, DIES }, { "load a module", "on", module, DIES },
 	{ "keyctl", "on", key, DIES }, { "userfaultfd", "on", faults, DIES },

@@ -569,10 +569,11 @@ static unsigned int net_needs(const void *config)
 	return net_opens(config) ? 0 : SANDBOX_SOCKETS;
 }
 
-static int net_prepare(const void *config)
+/* Cards may come later. */
+static int net_prepare(unsigned int allow)
 {
 	host_id();
-	return net_opens(config) ? 0 : usernet_prepare();
+	return allow & SANDBOX_SOCKETS ? usernet_prepare() : 0;
 }
 
 const struct device_kind net_kind = {

@@ -341,12 +341,11 @@ static int share_open(const void *config)
 
 static int start_thread(struct share *share)
 {
-	sigset_t all, before;
+	sigset_t before;
 	int err;
 
 	/* Signals are for the loop. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_to_loop(&before);
 	err = pthread_create(&share->thread, NULL, share_thread, share);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err)

@@ -192,7 +192,8 @@ void vq_again(struct virtqueue *q);
  *	Missing if there is no such thing
  * @opens: is there for this one? Missing: always
  * @needs: SANDBOX_*: what this process must be able to do. Missing: nothing more
- * @prepare: open and read what @set_up would otherwise, before this process shuts itself in. May be missing
+ * @prepare: open and read what @set_up of any such device would otherwise, before this process shuts itself in; it
+ *	is told what will be possible then, SANDBOX_*. -1 with a message. May be missing
  * @set_up: begin with virtio_init(), and end with virtio_plug(); @fd is @open's descriptor, which it takes as soon
  *	as it is called. -1 with a message: virtio_free() follows
  */
@@ -204,7 +205,7 @@ struct device_kind {
 	int (*open)(const void *config);
 	bool (*opens)(const void *config);
 	unsigned int (*needs)(const void *config);
-	int (*prepare)(const void *config);
+	int (*prepare)(unsigned int allow);
 	int (*set_up)(struct virtio *v, struct machine *m, const void *config, int fd);
 };
 
