@@ -24,6 +24,9 @@ static int t_svm_init(struct kunit *test)
 	t->hw.vmcb = &t->vmcb;
 	t->hw.saved = true;
 	t->vcpu.hw = &t->hw;
+	t->vcpu.vm = kunit_kzalloc(test, sizeof(*t->vcpu.vm), GFP_KERNEL);
+	if (!t->vcpu.vm)
+		return -ENOMEM;
 	test->priv = t;
 	return 0;
 }
