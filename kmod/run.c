@@ -374,7 +374,8 @@ static int lm_inside(struct lm_vcpu *vcpu)
 		r = LM_NEED;
 	}
 	/* What cannot be had now is asked for at the next entry. */
-	if (unlikely(test_bit(LM_REQ_VAPIC, &vcpu->requests)) && r != LM_NEED)
+	if (unlikely(test_bit(LM_REQ_VAPIC, &vcpu->requests)) && r != LM_NEED &&
+	    !test_bit(LM_REQ_RING, &vcpu->requests))
 		lm_vapic_sync(vcpu);
 	lm_section_leave(vcpu);
 	return r;

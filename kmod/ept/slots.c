@@ -301,6 +301,10 @@ static int lm_set_slot(struct lm_vm *vm, const struct kvm_userspace_memory_regio
 			return -EINVAL;
 		if (was->gfn == now.gfn && was->flags == now.flags)
 			return 0;
+		/* What the CPU logged meanwhile would be two pages of a ring that has room for one. */
+		if (vm->mem.ring_bytes && was->gfn != now.gfn && was->gfn < now.gfn + now.npages &&
+		    now.gfn < was->gfn + was->npages)
+			return -EINVAL;
 	}
 	if (lm_slots_overlap(slots, was, now.gfn, now.gfn + now.npages))
 		return -EEXIST;

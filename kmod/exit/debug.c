@@ -80,11 +80,16 @@ bool lm_debug_no_irq(const struct lm_vcpu *vcpu)
 int lm_exit_debug(struct lm_vcpu *vcpu, u8 vector, u64 dr6)
 {
 	struct kvm_debug_exit_arch *arch = &vcpu->run->debug.arch;
+	unsigned int i;
 
 	vcpu->dbg.away = false;
 	vcpu->dbg.delivered = false;
 	vcpu->dbg.stepped = false;
 	lm_need_state(vcpu, LM_S_CS | LM_S_RIP | LM_S_EFER | LM_S_MODE | LM_S_DR);
+	/* A CPU may report matches that are not enabled (SDM vol. 3, 18.2.3). */
+	for (i = 0; i < 4; i++)
+		if (!(lm_debug_dr7(vcpu) >> (2 * i) & 3))
+			dr6 &= ~BIT_ULL(i);
 	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
 	memset(arch, 0, sizeof(*arch));
 	arch->exception = vector;

@@ -498,7 +498,8 @@ static noinline int lm_emulate_any(struct lm_vcpu *vcpu, const struct lm_insn *i
 	ctx.rflags = vcpu->st.rflags;
 	ctx.cpl = lm_cpl(vcpu);
 	ctx.va_bits = lm_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
-	if (insn->id == LM_OP_INS && !(vcpu->dbg.control & KVM_GUESTDBG_SINGLESTEP)) {
+	if (insn->id == LM_OP_INS &&
+	    (vcpu->io.nr || !(vcpu->dbg.control & KVM_GUESTDBG_SINGLESTEP))) {
 		ctx.bounce = vcpu->pio_data;
 		ctx.bounce_len = LM_PIO_BATCH;
 		/* The answer is to so many, whatever user space has made of RCX. */

@@ -378,7 +378,7 @@ void lm_vmx_put(struct lm_vcpu *vcpu)
 		vmx_write(GUEST_RIP, st->rip);
 	if (groups == LM_S_RIP)
 		return;
-	if (groups & (LM_S_RIP | LM_S_SHADOW))
+	if (groups & (LM_S_RIP | LM_S_SHADOW | LM_S_SS))	/* HLT wants CPL 0 */
 		lm_vmx_unhalt(vcpu);
 	if (groups & LM_S_RSP)
 		vmx_write(GUEST_RSP, st->gpr[LM_RSP]);
