@@ -353,7 +353,8 @@ static void disturb(unsigned int what)
 		madvise(p + big, 2 << 20, MADV_COLLAPSE);
 		break;
 	case 1:
-		mprotect(p + at, 4096, PROT_READ);
+		/* Of other rights, so that a large page is split, but writable: a vCPU may be at it. */
+		mprotect(p + at, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
 		mprotect(p + at, 4096, PROT_READ | PROT_WRITE);
 		break;
 	case 2:

@@ -465,8 +465,10 @@ static volatile u64 turns, stop_spin;
 static void spin(int cpu)
 {
 	turns = 1;
-	while (!stop_spin)
+	while (!stop_spin) {
 		turns++;
+		asm volatile("pause");	/* Bochs: no interrupt ends a guest that was entered with IF clear */
+	}
 }
 
 /* To a vCPU that runs, to itself, to nobody: the guest goes on, and so does the other. */
