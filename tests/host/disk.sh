@@ -48,11 +48,11 @@ like 'a queue for each CPU' "$text" "^job: queues $smp\$"
 like 'the driver flushes' "$text" '^job: cache write back$'
 like 'packed rings, but where they are not wanted' "$text" '^job: packed 1 0$'
 like 'an interrupt for each queue' "$text" '^job: msi [1-9][0-9]*$'
-like 'what is in the image is read' "$text" "^job: b $(sum </tmp/b)\$"
+like 'what is in the image is read' "$text" "^job: b $(sum - </tmp/b)\$"
 like 'a read-only disk is not written' "$text" '^job: b cannot be written$'
 data=$(printf '%s\n' "$text" | sed -n 's/^job: data //p')
 like 'what was written is read' "$text" "^job: read ${data:-nothing}\$"
-is 'and is in the image' "$(head -c 33554432 /tmp/a | sum)" "$data"
+is 'and is in the image' "$(head -c 33554432 /tmp/a | sum -)" "$data"
 like 'and nothing else is' "$text" '^job: tail 0$'
 like 'around the cache' "$text" '^job: direct$'
 like 'the guest has no complaints' "$text" '^job: complaints $'
@@ -71,7 +71,7 @@ if running killed '^job: flushed'; then
 		"lamina: /tmp/a is in use by another guest: give ',ro' to both to share it"
 	exits 1 'nor is it read meanwhile' lamina run --kernel /guest/vmlinux --disk /tmp/a,ro
 	drop killed
-	is 'what was flushed is there' "$(head -c 8388608 /tmp/a | sum)" \
+	is 'what was flushed is there' "$(head -c 8388608 /tmp/a | sum -)" \
 		"$(tr -d '\r' <"$work/killed.out" | sed -n 's/^job: flushed //p')"
 	passes 'nobody holds the module' wait_for 60 grep -qx 0 /sys/module/lamina/refcnt
 else

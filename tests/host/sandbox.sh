@@ -122,6 +122,7 @@ running four '^job: ready' || exit
 # shellcheck disable=SC2154 # set by start
 is 'root: what is left' "$(cd "/proc/$four_pid/root" && find . -maxdepth 3 | sort | xargs)" \
 	'. ./proc ./proc/self ./proc/self/fd'
+# shellcheck disable=SC2016 # for the guest
 tell four 'modprobe -a virtio_pci 9pnet_virtio 9p; mkdir -p /a; mount -t 9p -o trans=virtio,version=9p2000.L tag /a && echo "job: $(grep -c guest /a/file)"'
 running four '^job: 2$'
 finish four
