@@ -48,7 +48,7 @@ static int trim_object(struct dl_phdr_info *info, size_t size, void *arg)
 
 	(void)size;
 	for (i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		__auto_type ph = &info->dlpi_phdr[i];
 
 		if (ph->p_type != PT_LOAD || (ph->p_flags & PF_W))
 			continue;

@@ -142,6 +142,7 @@ static bool lm_ring_push(struct lm_vcpu *vcpu, u32 slot, u64 offset)
 	e = &ring->gfn[ring->pushed & (ring->size - 1)];
 	e->slot = slot;
 	e->offset = offset;
+	/* Whoever sees the flag sees the entry. */
 	smp_store_release(&e->flags, KVM_DIRTY_GFN_F_DIRTY);
 	/* After the flag: who resets looks no further than here. */
 	smp_store_release(&ring->pushed, ring->pushed + 1);
@@ -185,6 +186,7 @@ static void lm_ring_protect(struct lm_zap *z, u32 id, u64 offset)
 
 static int lm_ring_reset(struct lm_zap *z, struct lm_dirty_ring *ring)
 {
+	/* Pairs with the release in lm_ring_push(). */
 	u32 end = smp_load_acquire(&ring->pushed);
 	struct kvm_dirty_gfn *e;
 	int nr = 0;
@@ -193,12 +195,14 @@ static int lm_ring_reset(struct lm_zap *z, struct lm_dirty_ring *ring)
 
 	while (ring->reset != end) {
 		e = &ring->gfn[ring->reset & (ring->size - 1)];
+		/* The flag before what it is about. */
 		if (!(smp_load_acquire(&e->flags) & KVM_DIRTY_GFN_F_RESET))
 			break;
 		slot = READ_ONCE(e->slot);
 		offset = READ_ONCE(e->offset);
 		WRITE_ONCE(e->flags, 0);
 		lm_ring_protect(z, slot, offset);
+		/* Free before it counts as such. */
 		smp_store_release(&ring->reset, ring->reset + 1);
 		nr++;
 	}
