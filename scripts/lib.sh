@@ -81,3 +81,9 @@ archive() {
 	(cd "$1" && find . -mindepth 1 | sort |
 		cpio --quiet -o -H newc -R 0:0 --reproducible)
 }
+
+# libraries PATH: the shared ones of a program, or of all programs and libraries in a directory
+libraries() {
+	find -L "$1" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + 2>/dev/null |
+		sed -n 's/^[^/]*\(\/[^ :]*\) (0x.*/\1/p' | sort -u
+}
