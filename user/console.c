@@ -38,7 +38,6 @@ static struct {
 } console;
 
 static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH };
-static const int deadly[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
 
 static bool in_foreground(void)
 {
@@ -123,8 +122,8 @@ int console_open(void)
 	console.out_fd = open_output();
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGTTOU, &ignore, NULL);
-	for (i = 0; i < ARRAY_SIZE(deadly); i++)
-		sigaction(deadly[i], &death, NULL);
+	for (i = 0; i < ARRAY_SIZE(fault_signals); i++)
+		sigaction(fault_signals[i], &death, NULL);
 	atexit(restore);
 	set_raw();
 	return 0;

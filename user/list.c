@@ -84,10 +84,7 @@ static struct {
 	__typeof__(&genlmsg_parse) parse;
 } nl;
 
-static const struct {
-	const char *name;
-	void *to;
-} nl_symbols[] = {
+static const struct symbol nl_symbols[] = {
 	{ "nl_socket_alloc", &nl.socket_alloc },
 	{ "nl_socket_free", &nl.socket_free },
 	{ "nl_socket_modify_cb", &nl.modify_cb },
@@ -123,20 +120,11 @@ struct look {
 
 static int open_library(void)
 {
-	unsigned int i;
-	void *symbol;
-
 	nl.library = dlopen("libnl-genl-3.so.200", RTLD_NOW);
 	if (!nl.library)
 		return fail("libnl-genl does not open (%s): install it with 'sudo apt-get install libnl-genl-3-200'",
 			    dlerror());
-	for (i = 0; i < ARRAY_SIZE(nl_symbols); i++) {
-		symbol = dlsym(nl.library, nl_symbols[i].name);
-		if (!symbol)
-			return fail("libnl has no %s", nl_symbols[i].name);
-		memcpy(nl_symbols[i].to, &symbol, sizeof(symbol));
-	}
-	return 0;
+	return resolve(nl.library, "libnl", nl_symbols, ARRAY_SIZE(nl_symbols));
 }
 
 static uint32_t get_u32(struct nlattr *const *attrs, int attr)

@@ -36,15 +36,17 @@ static struct {
 	__typeof__(&kmod_module_unref) unref;
 } kmod;
 
-static int resolve(void *library, const char *name, void *to)
-{
-	void *symbol = dlsym(library, name);
-
-	if (!symbol)
-		return fail("libkmod has no %s", name);
-	memcpy(to, &symbol, sizeof(symbol));
-	return 0;
-}
+static const struct symbol symbols[] = {
+	{ "kmod_new", &kmod.new },
+	{ "kmod_set_log_priority", &kmod.set_log_priority },
+	{ "kmod_module_new_from_path", &kmod.new_from_path },
+	{ "kmod_module_new_from_name", &kmod.new_from_name },
+	{ "kmod_module_get_path", &kmod.get_path },
+	{ "kmod_module_insert_module", &kmod.insert },
+	{ "kmod_module_probe_insert_module", &kmod.probe },
+	{ "kmod_module_remove_module", &kmod.remove },
+	{ "kmod_module_unref", &kmod.unref },
+};
 
 static int open_kmod(void)
 {
@@ -53,15 +55,7 @@ static int open_kmod(void)
 	if (!library)
 		return fail("libkmod does not open (%s): install it with 'sudo apt-get install libkmod2'",
 			    dlerror());
-	if (resolve(library, "kmod_new", &kmod.new) ||
-	    resolve(library, "kmod_set_log_priority", &kmod.set_log_priority) ||
-	    resolve(library, "kmod_module_new_from_path", &kmod.new_from_path) ||
-	    resolve(library, "kmod_module_new_from_name", &kmod.new_from_name) ||
-	    resolve(library, "kmod_module_get_path", &kmod.get_path) ||
-	    resolve(library, "kmod_module_insert_module", &kmod.insert) ||
-	    resolve(library, "kmod_module_probe_insert_module", &kmod.probe) ||
-	    resolve(library, "kmod_module_remove_module", &kmod.remove) ||
-	    resolve(library, "kmod_module_unref", &kmod.unref))
+	if (resolve(library, "libkmod", symbols, ARRAY_SIZE(symbols)))
 		return -1;
 	kmod.ctx = kmod.new(NULL, NULL);
 	if (!kmod.ctx)

@@ -212,15 +212,13 @@ static struct {
 	__typeof__(&seccomp_rule_add_array) add;
 } lib;
 
-static int resolve(const char *name, void *to)
-{
-	void *symbol = dlsym(lib.library, name);
-
-	if (!symbol)
-		return fail("libseccomp has no %s", name);
-	memcpy(to, &symbol, sizeof(symbol));
-	return 0;
-}
+static const struct symbol symbols[] = {
+	{ "seccomp_init", &lib.init },
+	{ "seccomp_release", &lib.release },
+	{ "seccomp_load", &lib.load },
+	{ "seccomp_attr_set", &lib.attr_set },
+	{ "seccomp_rule_add_array", &lib.add },
+};
 
 static int open_library(void)
 {
@@ -228,9 +226,7 @@ static int open_library(void)
 	if (!lib.library)
 		return fail("libseccomp does not open (%s): install it with 'sudo apt-get install libseccomp2', or give --sandbox=off",
 			    dlerror());
-	return resolve("seccomp_init", &lib.init) || resolve("seccomp_release", &lib.release) ||
-	       resolve("seccomp_load", &lib.load) || resolve("seccomp_attr_set", &lib.attr_set) ||
-	       resolve("seccomp_rule_add_array", &lib.add) ? -1 : 0;
+	return resolve(lib.library, "libseccomp", symbols, ARRAY_SIZE(symbols));
 }
 
 /* Is it let through, if only now and then? */

@@ -68,6 +68,12 @@ int parse_number(const char *text, unsigned long min, unsigned long max, unsigne
 int read_at(int fd, void *buf, size_t len, uint64_t offset);
 int read_line(char *buf, size_t len, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int open_device(const char *path);
+struct symbol {
+	const char *name;
+	void *to;
+};
+int resolve(void *library, const char *what, const struct symbol *symbols, unsigned int nr);
+extern const int fault_signals[6];
 void signals_to_loop(sigset_t *before);
 void hold_begin(void);
 void hold_shut(void);

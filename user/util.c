@@ -3,6 +3,7 @@
  * Small helpers: one error message per failure, sizes and numbers, files, the device node.
  */
 #include <ctype.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -199,20 +200,45 @@ int read_line(char *buf, size_t len, const char *fmt, ...)
 }
 
 /**
+ * resolve() - look up the functions of a library that is opened when it is needed
+ * @library: from dlopen()
+ * @what: its name, for the message
+ * @symbols: which ones, and where the pointers to them go
+ * @nr: how many
+ *
+ * Return: 0, or -1 with a message.
+ */
+int resolve(void *library, const char *what, const struct symbol *symbols, unsigned int nr)
+{
+	unsigned int i;
+	void *symbol;
+
+	for (i = 0; i < nr; i++) {
+		symbol = dlsym(library, symbols[i].name);
+		if (!symbol)
+			return fail("%s has no %s", what, symbols[i].name);
+		memcpy(symbols[i].to, &symbol, sizeof(symbol));
+	}
+	return 0;
+}
+
+/* Something is wrong with this process. */
+const int fault_signals[6] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
+
+/**
  * signals_to_loop() - leave signals to the loop, in a thread that is about to be made
  * @before: for pthread_sigmask(), afterwards
  *
- * Not those that say that something is wrong with this process: their handler is to run.
+ * Not the faults: their handler is to run.
  */
 void signals_to_loop(sigset_t *before)
 {
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
 	sigset_t all;
 	unsigned int i;
 
 	sigfillset(&all);
-	for (i = 0; i < ARRAY_SIZE(faults); i++)
-		sigdelset(&all, faults[i]);
+	for (i = 0; i < ARRAY_SIZE(fault_signals); i++)
+		sigdelset(&all, fault_signals[i]);
 	pthread_sigmask(SIG_SETMASK, &all, before);
 }
 

@@ -40,15 +40,20 @@ static struct {
 	__typeof__(&rtnl_link_get_type) type;
 } nl;
 
-static int resolve(const char *name, void *to)
-{
-	void *symbol = dlsym(nl.library, name);
-
-	if (!symbol)
-		return fail("libnl has no %s", name);
-	memcpy(to, &symbol, sizeof(symbol));
-	return 0;
-}
+static const struct symbol symbols[] = {
+	{ "nl_socket_alloc", &nl.socket_alloc },
+	{ "nl_socket_free", &nl.socket_free },
+	{ "nl_connect", &nl.connect },
+	{ "nl_geterror", &nl.geterror },
+	{ "rtnl_link_get_kernel", &nl.get },
+	{ "rtnl_link_alloc", &nl.alloc },
+	{ "rtnl_link_put", &nl.put },
+	{ "rtnl_link_set_flags", &nl.set_flags },
+	{ "rtnl_link_set_master", &nl.set_master },
+	{ "rtnl_link_change", &nl.change },
+	{ "rtnl_link_get_ifindex", &nl.ifindex },
+	{ "rtnl_link_get_type", &nl.type },
+};
 
 static int open_netlink(void)
 {
@@ -56,16 +61,7 @@ static int open_netlink(void)
 	if (!nl.library)
 		return fail("libnl-route does not open (%s): install it with 'sudo apt-get install libnl-route-3-200'",
 			    dlerror());
-	if (resolve("nl_socket_alloc", &nl.socket_alloc) ||
-	    resolve("nl_socket_free", &nl.socket_free) ||
-	    resolve("nl_connect", &nl.connect) || resolve("nl_geterror", &nl.geterror) ||
-	    resolve("rtnl_link_get_kernel", &nl.get) || resolve("rtnl_link_alloc", &nl.alloc) ||
-	    resolve("rtnl_link_put", &nl.put) ||
-	    resolve("rtnl_link_set_flags", &nl.set_flags) ||
-	    resolve("rtnl_link_set_master", &nl.set_master) ||
-	    resolve("rtnl_link_change", &nl.change) ||
-	    resolve("rtnl_link_get_ifindex", &nl.ifindex) ||
-	    resolve("rtnl_link_get_type", &nl.type)) {
+	if (resolve(nl.library, "libnl", symbols, ARRAY_SIZE(symbols))) {
 		dlclose(nl.library);
 		return -1;
 	}

@@ -76,15 +76,14 @@ static struct {
 	__typeof__(&slirp_add_hostfwd) forward;
 } lib;
 
-static int resolve(const char *name, void *to)
-{
-	void *symbol = dlsym(lib.library, name);
-
-	if (!symbol)
-		return fail("libslirp has no %s", name);
-	memcpy(to, &symbol, sizeof(symbol));
-	return 0;
-}
+static const struct symbol symbols[] = {
+	{ "slirp_new", &lib.create },
+	{ "slirp_cleanup", &lib.cleanup },
+	{ "slirp_input", &lib.input },
+	{ "slirp_pollfds_fill", &lib.fill },
+	{ "slirp_pollfds_poll", &lib.poll },
+	{ "slirp_add_hostfwd", &lib.forward },
+};
 
 /**
  * usernet_prepare() - open the library; it stays open: what it is made of cannot be unloaded
@@ -98,11 +97,7 @@ int usernet_prepare(void)
 	if (!lib.library)
 		return fail("libslirp does not open (%s): install it with 'sudo apt-get install libslirp0'",
 			    dlerror());
-	if (resolve("slirp_new", &lib.create) || resolve("slirp_cleanup", &lib.cleanup) ||
-	    resolve("slirp_input", &lib.input) || resolve("slirp_pollfds_fill", &lib.fill) ||
-	    resolve("slirp_pollfds_poll", &lib.poll) || resolve("slirp_add_hostfwd", &lib.forward))
-		return -1;
-	return 0;
+	return resolve(lib.library, "libslirp", symbols, ARRAY_SIZE(symbols));
 }
 
 /* ---- what it waits for ---- */
