@@ -651,7 +651,7 @@ u64 lm_debug_dr7(const struct lm_vcpu *vcpu);
 int lm_debug_prepare(struct lm_vcpu *vcpu);
 void lm_debug_left(struct lm_vcpu *vcpu);
 int lm_debug_handle(struct lm_vcpu *vcpu);
-int lm_debug_late(struct lm_vcpu *vcpu);
+int lm_debug_report(struct lm_vcpu *vcpu);
 u32 lm_debug_exceptions(const struct lm_vcpu *vcpu);
 bool lm_debug_no_irq(const struct lm_vcpu *vcpu);
 

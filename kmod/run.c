@@ -362,7 +362,7 @@ static int lm_inside(struct lm_vcpu *vcpu)
 			r = -EINTR;
 	}
 	if (unlikely(vcpu->dbg.stepped) && r == LM_DONE)
-		r = lm_debug_late(vcpu);
+		r = lm_debug_report(vcpu);
 	if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE) && r == LM_DONE)
 		r = vcpu->mp_state == KVM_MP_STATE_HALTED ? LM_HALT : LM_AGAIN;
 	while (r == LM_DONE)

@@ -96,8 +96,8 @@ static void lm_dirty_take(struct lm_zap *z, const struct lm_slot *slot, unsigned
 	}
 }
 
-/* The slot whose log is meant; vm->lock held. */
-static struct lm_slot *lm_dirty_slot(struct lm_vm *vm, u32 id)
+/* The slot whose log is meant, or NULL; vm->lock held. */
+struct lm_slot *lm_dirty_slot(struct lm_vm *vm, u32 id)
 {
 	struct lm_slots *slots = rcu_dereference_protected(vm->mem.slots,
 							   lockdep_is_held(&vm->lock));

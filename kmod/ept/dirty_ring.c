@@ -137,7 +137,7 @@ static bool lm_ring_push(struct lm_vcpu *vcpu, u32 slot, u64 offset)
 	u32 used = lm_ring_used(ring);
 	struct kvm_dirty_gfn *e;
 
-	if (unlikely(used >= ring->size))	/* as good as impossible: then it stays out of the log */
+	if (unlikely(used >= ring->size))	/* more than the reserve without an entry: user space's doing */
 		return false;
 	e = &ring->gfn[ring->pushed & (ring->size - 1)];
 	e->slot = slot;
@@ -172,11 +172,9 @@ void lm_slot_log(struct lm_vcpu *vcpu, const struct lm_slot *slot, u64 gfn)
 /* An entry as user space left it: perhaps of a slot that is gone, perhaps nonsense. */
 static void lm_ring_protect(struct lm_zap *z, u32 id, u64 offset)
 {
-	struct lm_slots *slots = rcu_dereference_protected(z->vm->mem.slots,
-							   lockdep_is_held(&z->vm->lock));
-	struct lm_slot *slot = lm_slot_by_id(slots, id);
+	struct lm_slot *slot = lm_dirty_slot(z->vm, id);
 
-	if (!slot || !slot->dirty || offset >= slot->npages)
+	if (!slot || offset >= slot->npages)
 		return;
 	offset = array_index_nospec(offset, slot->npages);
 	clear_bit(offset, slot->dirty);

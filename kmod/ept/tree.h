@@ -146,6 +146,7 @@ static inline unsigned long lm_slot_hva(const struct lm_slot *slot, u64 gfn)
 
 /* ---- dirty.c, dirty_ring.c ---- */
 void lm_dirty_collect(struct lm_vm *vm);
+struct lm_slot *lm_dirty_slot(struct lm_vm *vm, u32 id);
 void lm_slot_log(struct lm_vcpu *vcpu, const struct lm_slot *slot, u64 gfn);
 
 /* A page is, or is about to be, written; see lm_slot_log(). */

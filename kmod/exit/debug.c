@@ -99,6 +99,15 @@ int lm_exit_debug(struct lm_vcpu *vcpu, u8 vector, u64 dr6)
 	return LM_USER;
 }
 
+/**
+ * lm_debug_report - end KVM_RUN with a step that is done
+ * @vcpu: in its section
+ */
+int lm_debug_report(struct lm_vcpu *vcpu)
+{
+	return lm_exit_debug(vcpu, X86_TRAP_DB, DR_STEP);
+}
+
 /* ---- before an entry ---- */
 
 static void lm_debug_deliver(struct lm_vcpu *vcpu)
@@ -194,7 +203,7 @@ int lm_debug_prepare(struct lm_vcpu *vcpu)
 		} else {
 			r = lm_debug_peek(vcpu);
 			if (r == LM_AGAIN && !vcpu->ev.exc)
-				return lm_exit_debug(vcpu, X86_TRAP_DB, DR_STEP);
+				return lm_debug_report(vcpu);
 			if (r)
 				return r;
 			lm_debug_arm(vcpu);
@@ -293,16 +302,7 @@ int lm_debug_handle(struct lm_vcpu *vcpu)
 	}
 	if (r == LM_HALT)
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
-	return lm_exit_debug(vcpu, X86_TRAP_DB, DR_STEP);
-}
-
-/**
- * lm_debug_late - a step that ended with another exit to user space
- * @vcpu: in its section; user space has done its part
- */
-int lm_debug_late(struct lm_vcpu *vcpu)
-{
-	return lm_exit_debug(vcpu, X86_TRAP_DB, DR_STEP);
+	return lm_debug_report(vcpu);
 }
 
 /**
