@@ -217,3 +217,19 @@ no_guest() {
 	shift 3
 	refused "$wanted" "$name" "$pattern" run --kernel /guest/vmlinux "$@"
 }
+
+# The shell here is busybox, which prefers its own.
+if [ -x /usr/local/sbin/ip ]; then
+	ip() {
+		/usr/local/sbin/ip "$@"
+	}
+fi
+
+# bridge_up ADDRESS [OPTION]...: the bridge of guests, lmbr, with the host's address; options are for ip
+bridge_up() {
+	address=$1
+	shift
+	ip "$@" link add lmbr type bridge
+	ip "$@" addr add "$address" dev lmbr
+	ip "$@" link set lmbr up
+}

@@ -28,15 +28,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
+#include "guest64.h"
 
-#define LOW_SIZE	0x100000u
-#define DATA_GPA	0x40000000ul
 #define CPUS		2
 #define RING_BYTES	0x4000u
 #define RING_ENTRIES	(RING_BYTES / sizeof(struct kvm_dirty_gfn))
@@ -264,12 +257,6 @@ static void stop_all(void)
 	stop = false;
 }
 
-static void seg(struct kvm_segment *s, int type)
-{
-	*s = (struct kvm_segment) { .selector = type == 11 ? 8 : 16, .limit = ~0u, .type = type,
-				    .present = 1, .s = 1, .g = 1, .l = type == 11, .db = type != 11 };
-}
-
 static void set_msr(int fd, uint32_t index, uint64_t data)
 {
 	struct { struct kvm_msrs h; struct kvm_msr_entry e; } m = {
@@ -284,37 +271,16 @@ static void make_cpu(int sys, int id)
 {
 	size_t half = (size >> 12) / 2, own = id * half;
 	struct kvm_regs r = { .rip = 0x1000, .rflags = 0x202, .rdi = own, .rsi = half - 4, .r8 = 7 + id };
-	struct kvm_cpuid2 *cp = calloc(1, sizeof(*cp) + 256 * sizeof(cp->entries[0]));
 	uint64_t pv = DATA_GPA + ((own + half - 2) << 12);
 	struct cpu *c = &cpu[id];
-	struct kvm_sregs s;
-	unsigned int i;
 
-	need(c->fd = ioctl(vm, KVM_CREATE_VCPU, id), "CREATE_VCPU");
-	c->run = mmap(NULL, ioctl(sys, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
-	cp->nent = 256;
-	if (c->run == MAP_FAILED || ioctl(sys, KVM_GET_SUPPORTED_CPUID, cp))
-		die("vCPU");
+	c->fd = make_vcpu(sys, vm, id, no_xsave, &c->run);
 	if (ring_mode) {
 		c->ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd,
 			       KVM_DIRTY_LOG_PAGE_OFFSET * 4096l);
 		if (c->ring == MAP_FAILED)
 			die("mmap of the ring");
 	}
-	for (i = 0; i < cp->nent; i++)
-		if (cp->entries[i].function == 1 && no_xsave)
-			cp->entries[i].ecx &= ~(7u << 26 | 1u << 12 | 1u << 29);
-	need(ioctl(c->fd, KVM_SET_CPUID2, cp), "SET_CPUID2");
-	free(cp);
-	need(ioctl(c->fd, KVM_GET_SREGS, &s), "GET_SREGS");
-	seg(&s.cs, 11);
-	seg(&s.ds, 3);
-	s.es = s.fs = s.gs = s.ss = s.ds;
-	s.cr0 = 0x80010033;
-	s.cr3 = 0x10000;
-	s.cr4 = 0x620;
-	s.efer = 0xd00;
-	need(ioctl(c->fd, KVM_SET_SREGS, &s), "SET_SREGS");
 	need(ioctl(c->fd, KVM_SET_REGS, &r), "SET_REGS");
 	need(ioctl(c->fd, KVM_SET_MP_STATE, &(struct kvm_mp_state) { KVM_MP_STATE_RUNNABLE }), "SET_MP_STATE");
 	set_msr(c->fd, KVM_MSR_CLOCK, pv | 1);

@@ -30,15 +30,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
+#include "guest64.h"
 
-#define LOW_SIZE	0x100000u	/* code, page tables, results */
-#define DATA_GPA	0x40000000ul
 #define MAGIC		0x9e3779b97f4a7c15ul
 
 static const char *device = "/dev/lamina";
@@ -148,42 +141,14 @@ static void *run(void *arg)
 	}
 }
 
-static void seg(struct kvm_segment *s, int type)
-{
-	*s = (struct kvm_segment) { .selector = type == 11 ? 8 : 16, .limit = ~0u, .type = type,
-				    .present = 1, .s = 1, .g = 1, .l = type == 11, .db = type != 11 };
-}
-
 static void vcpu(int sys, int vm, struct cpu *c, int id, size_t first, size_t pages)
 {
 	/* IF set: docs/vmx-features.md says how Bochs never comes out otherwise */
 	struct kvm_regs r = { .rip = 0x1000, .rflags = 0x202, .rdi = first, .rsi = pages, .rdx = 0x8000 + id * 0x1000 };
-	struct kvm_cpuid2 *cp = calloc(1, sizeof(*cp) + 256 * sizeof(cp->entries[0]));
-	struct kvm_sregs s;
-	unsigned int i;
 
-	c->fd = ioctl(vm, KVM_CREATE_VCPU, id);
-	if (c->fd < 0)
-		die("CREATE_VCPU");
-	c->run = mmap(NULL, ioctl(sys, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
-	cp->nent = 256;
-	if (c->run == MAP_FAILED || ioctl(sys, KVM_GET_SUPPORTED_CPUID, cp))
-		die("vCPU");
-	for (i = 0; i < cp->nent; i++)
-		if (cp->entries[i].function == 1 && no_xsave)
-			cp->entries[i].ecx &= ~(7u << 26 | 1u << 12 | 1u << 29);
-	if (ioctl(c->fd, KVM_SET_CPUID2, cp) || ioctl(c->fd, KVM_GET_SREGS, &s))
-		die("vCPU state");
-	seg(&s.cs, 11);
-	seg(&s.ds, 3);
-	s.es = s.fs = s.gs = s.ss = s.ds;
-	s.cr0 = 0x80010033;
-	s.cr3 = 0x10000;
-	s.cr4 = 0x620;
-	s.efer = 0xd00;
-	if (ioctl(c->fd, KVM_SET_SREGS, &s) || ioctl(c->fd, KVM_SET_REGS, &r))
-		die("SET_SREGS");
-	free(cp);
+	c->fd = make_vcpu(sys, vm, id, no_xsave, &c->run);
+	if (ioctl(c->fd, KVM_SET_REGS, &r))
+		die("SET_REGS");
 }
 
 /* What is known of a vCPU that ended where it should not have. */

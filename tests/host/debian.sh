@@ -13,10 +13,6 @@
 PATIENCE=600
 . tests/linux.sh
 
-ip() {
-	/usr/local/sbin/ip "$@"
-}
-
 # What a terminal gets before a command's output may be on its line.
 # command NAME PATTERN TEXT: type TEXT at its shell and wait for what the pattern says
 command() {
@@ -27,9 +23,7 @@ command() {
 
 modprobe -a tun bridge vhost_net virtio_pci virtio_blk ext4 crc32c_generic || not_ok 'modules of the host'
 wait_for 10 test -b /dev/vda || not_ok 'the disk of the host'
-ip link add lmbr type bridge
-ip addr add 10.9.0.1/24 dev lmbr
-ip link set lmbr up
+bridge_up 10.9.0.1/24
 
 initrd=/guest/initrd
 words='lm.root=/dev/vda systemd.show_status=0'

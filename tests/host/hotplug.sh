@@ -12,10 +12,6 @@
 . tests/lib.sh
 . tests/linux.sh
 
-ip() {
-	/usr/local/sbin/ip "$@"
-}
-
 # device GUEST ID: its line in lamina show
 device() {
 	lamina show "$1" | grep "^device  *$2 "
@@ -33,9 +29,7 @@ data() {
 }
 
 modprobe -a tun bridge vhost_net vhost_vsock || not_ok 'modules of the host'
-ip link add lmbr type bridge
-ip addr add 10.9.0.1/24 dev lmbr
-ip link set lmbr up
+bridge_up 10.9.0.1/24
 truncate -s 16M /tmp/a
 dd if=/dev/urandom of=/tmp/b bs=1M count=8 2>/dev/null
 truncate -s 4M /tmp/c

@@ -13,11 +13,6 @@
 . tests/lib.sh
 . tests/linux.sh
 
-# The shell here is busybox, which prefers its own.
-ip() {
-	/usr/local/sbin/ip "$@"
-}
-
 # no_net STATUS NAME PATTERN OPTION...: no guest, and no tap is left
 no_net() {
 	no_guest "$@"
@@ -35,9 +30,7 @@ card() {
 no_net 1 'no driver' "there is no /dev/net/tun: load its driver with 'sudo modprobe tun'" \
 	--net tap=lmtap1
 modprobe -a tun bridge vhost_net vhost_vsock || not_ok 'modules of the host'
-ip link add lmbr type bridge
-ip addr add 10.9.0.1/24 dev lmbr
-ip link set lmbr up
+bridge_up 10.9.0.1/24
 
 no_net 2 'a key that is not there' "there is no 'frob=1'" --net tap=lmtap1,frob=1
 no_net 2 'no tap' 'which tap' --net bridge=lmbr
@@ -136,9 +129,7 @@ is 'no tap is left' "$(ip link | grep -c lmtap)" 0
 # guest that is killed.
 ip link del lmbr
 ip netns add lab
-ip -n lab link add lmbr type bridge
-ip -n lab addr add 10.9.0.1/24 dev lmbr
-ip -n lab link set lmbr up
+bridge_up 10.9.0.1/24 -n lab
 wait_for 10 rmmod vhost_net || not_ok 'vhost_net is unused'
 initrd three <<END
 $(card 10.9.0.4)

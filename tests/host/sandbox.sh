@@ -13,10 +13,6 @@
 . tests/lib.sh
 . tests/linux.sh
 
-ip() {
-	/usr/local/sbin/ip "$@"
-}
-
 # fields PID KEY: the values that all threads of a process have in their status
 fields() {
 	cat "/proc/$1/task"/*/status | awk -v "key=$2:" '$1 == key { print $2 }' | sort -u | tr '\n' ' '
@@ -28,9 +24,7 @@ said() {
 }
 
 modprobe -a tun bridge vhost_net vhost_vsock || not_ok 'modules of the host'
-ip link add lmbr type bridge
-ip addr add 10.9.0.1/24 dev lmbr
-ip link set lmbr up
+bridge_up 10.9.0.1/24
 mkdir -p /tmp/www /tmp/dir
 echo fetched >/tmp/www/data
 httpd -p 127.0.0.1:8000 -h /tmp/www

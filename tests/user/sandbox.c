@@ -50,7 +50,7 @@ static int look_old(void) { struct stat st; return TRY(syscall(SYS_stat, "/etc/p
 static int program(void) { return TRY(execl("/bin/true", "true", NULL)); }
 static int program_fd(void)
 {
-	char *none[] = { NULL };
+	static const char *const none[] = { NULL };
 
 	return TRY(syscall(SYS_execveat, null_fd, "", none, none, AT_EMPTY_PATH));
 }
