@@ -10,10 +10,8 @@ COMPLAINTS="$COMPLAINTS|[Ss]tall|soft lockup|unstable|failed to|IO-APIC.*bug"
 work=/tmp/linux-guests
 mkdir -p "$work"
 
-# What the host leaves out of its boot because it is slow ($quick_boot in scripts/lib.sh),
-# guests leave out as well.
-quick=''
-[ "$LAMINA_HOST" != intel ] || quick=$(tr ' ' '\n' </proc/cmdline | sort -u |
+# What the host leaves out of its boot ($quick_boot in scripts/lib.sh), guests leave out as well.
+quick=$(tr ' ' '\n' </proc/cmdline | sort -u |
 	grep -E '^(cryptomgr|initcall_blacklist|rodata|nowatchdog|mitigations)' | tr '\n' ' ')
 
 # How many CPUs a guest gets. In Bochs a guest with two on one of the host's may hang at boot
@@ -88,9 +86,16 @@ says() {
 	tr -d '\r' <"$work/$1.out" | grep -qE -e "$2"
 }
 
+# said_or_gone NAME PATTERN PID: it will print no more if it has ended
+said_or_gone() {
+	says "$1" "$2" || gone "$3"
+}
+
 # running NAME PATTERN: wait until the guest prints it
 running() {
-	if ! wait_for "$PATIENCE" says "$1" "$2"; then
+	eval "runner=\$${1}_pid"
+	wait_for "$PATIENCE" said_or_gone "$1" "$2" "$runner"
+	if ! says "$1" "$2"; then
 		not_ok "guest $1 says $2"
 		diag "$(tail -n 20 "$work/$1.out")"
 		return 1
