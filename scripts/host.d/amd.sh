@@ -18,7 +18,7 @@ set -- $qemu -machine q35 -accel ${accel:-tcg,thread=multi} \
 	-chardev "file,id=log,path=$log/kernel.log" \
 	-device isa-debugcon,iobase=0xe9,chardev=log \
 	-device isa-debug-exit,iobase=0xf4,iosize=0x01 \
-	-kernel "$image" -initrd "$adds/initrd" -append "$cmdline" $words
+	-kernel "$image" -initrd "$adds/initrd" -append "$no_self_tests $cmdline" $words
 
 # A proper end: the status that verdict.c asks for, not the 0 after a panic.
 ended() {
