@@ -247,9 +247,11 @@ struct lm_exit {
 		} exception;
 		struct {
 			u16 sel;
-			u8 reason;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate */
+			u8 reason;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate in the IDT */
+			bool soft;	/* an instruction did it, and RIP is still there */
 			bool has_error;
 			u32 error;
+			u32 event;	/* of a gate: what was being delivered, LM_EV_* form */
 		} task;
 		bool mwait;		/* MWAIT rather than MONITOR */
 		u8 vector;		/* EOI */

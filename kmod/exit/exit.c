@@ -228,6 +228,7 @@ static noinline int lm_handle_rare(struct lm_vcpu *vcpu)
 	case LM_EXIT_FAIL_ENTRY:
 		return lm_exit_fail_entry(vcpu);
 	case LM_EXIT_TASK_SWITCH:
+		return lm_exit_task(vcpu);
 	default:
 		return lm_exit_unknown(vcpu);
 	}

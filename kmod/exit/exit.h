@@ -20,6 +20,7 @@ int lm_exit_hypercall(struct lm_vcpu *vcpu);
 int lm_exit_cr(struct lm_vcpu *vcpu);
 int lm_exit_dr(struct lm_vcpu *vcpu);
 int lm_exit_exception(struct lm_vcpu *vcpu);
+int lm_exit_task(struct lm_vcpu *vcpu);
 int lm_exit_debug(struct lm_vcpu *vcpu, u8 vector, u64 dr6);
 
 /* insn.c */

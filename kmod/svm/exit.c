@@ -99,6 +99,7 @@ static void svm_exit_exception(struct lm_exit *e, const struct svm_vmcb *vmcb, u
 static void svm_exit_task(struct lm_exit *e, const struct svm_control *c)
 {
 	u64 info = c->exit_info2;	/* 15.14.1 */
+	u32 soft;
 
 	e->kind = LM_EXIT_TASK_SWITCH;
 	e->task.sel = c->exit_info1;
@@ -106,6 +107,14 @@ static void svm_exit_task(struct lm_exit *e, const struct svm_control *c)
 			 c->exit_int_info & LM_EV_VALID ? 3 : 0;
 	e->task.has_error = info & BIT_ULL(44);
 	e->task.error = info;
+	e->task.event = e->task.reason == 3 ? c->exit_int_info : 0;
+	soft = e->task.event & (LM_EV_TYPE | LM_EV_VECTOR);
+	e->task.soft = e->task.reason != 3 || (soft & LM_EV_TYPE) == LM_EV_SOFT;
+	/* INT3 and INTO: one byte, also where user space has delivered them. */
+	if (soft == (LM_EV_EXC | X86_TRAP_BP) || soft == (LM_EV_EXC | X86_TRAP_OF)) {
+		e->task.soft = true;
+		e->insn_len = 1;
+	}
 }
 
 static noinline void svm_translate_rare(struct lm_vcpu *vcpu, const struct svm_control *c, u32 code)

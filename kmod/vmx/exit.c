@@ -90,16 +90,26 @@ static void vmx_exit_cr(struct lm_exit *e)
 	e->cr.source = q >> 16;
 }
 
+/* Table 28-2: CALL, IRET, JMP, gate. */
 static void vmx_exit_task(struct lm_exit *e, u32 vectoring)
 {
-	static const u8 reasons[] = { 0, 1, 2, 3 };	/* CALL, IRET, JMP, gate: as table 28-2 */
+	u32 soft = vectoring & (INTR_TYPE | LM_EV_VECTOR);
 	u64 q = vmx_read(EXIT_QUALIFICATION);
 
 	e->kind = LM_EXIT_TASK_SWITCH;
 	e->task.sel = q;
-	e->task.reason = reasons[q >> 30 & 3];
+	e->task.reason = q >> 30 & 3;
 	e->task.has_error = vectoring & LM_EV_ERROR;
 	e->task.error = e->task.has_error ? vmx_read(IDT_VECTORING_ERROR_CODE) : 0;
+	e->task.event = vectoring;
+	e->task.soft = !vectoring || (vectoring & INTR_TYPE) >= INTR_SOFT_INT;
+	if (e->task.soft)
+		e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+	/* Delivered by user space: INT3 and INTO have one byte. */
+	if (soft == (LM_EV_EXC | X86_TRAP_BP) || soft == (LM_EV_EXC | X86_TRAP_OF)) {
+		e->task.soft = true;
+		e->insn_len = 1;
+	}
 }
 
 /* An IRET that faulted had ended the blocking of NMIs; run again, it does so again (28.2.3). */

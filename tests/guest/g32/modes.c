@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* 32-bit modes: both kinds of paging, 16-bit segments, VM86, rings, task switch. */
+/* 32-bit modes: both kinds of paging, 16-bit segments, VM86, rings. */
 #include "lib/lib.h"
 #include "lib/guest32.h"
 
@@ -251,54 +251,6 @@ GUEST(p32_vm86, 0, 1)
 		CHECK_EQ(user_eip, 5);
 		CHECK_EQ(vm_frame.eax & 0xff, 0x5a);
 	}
-}
-
-static u32 tss_b[26] __attribute__((aligned(128)));
-static volatile u32 task_ran;
-static u8 task_stack[4096] __attribute__((aligned(16)));
-
-static void task_b(void)
-{
-	for (;;) {
-		task_ran++;
-		asm volatile("iret");		/* back to the linked task */
-	}
-}
-
-static void make_task_b(void)
-{
-	u32 t = (u32)tss_b;
-
-	tss_b[8] = (u32)task_b;
-	tss_b[9] = 2;
-	tss_b[14] = (u32)task_stack + 4096;
-	tss_b[18] = tss_b[20] = tss_b[21] = tss_b[22] = tss_b[23] = 0x10;	/* ES, SS, DS, FS, GS */
-	tss_b[19] = 0x18;
-	tss_b[25] = 104 << 16;
-	gdt[0x88 / 8] = 0x0000890000000067ull | (u64)(t & 0xffffff) << 16 | (u64)(t >> 24) << 56;
-}
-
-/* VMX exits before each task switch (SDM vol. 3, 26.4.2), which is not done in software. */
-GUEST(p32_task_switch_exits, F_EMULFAIL, 1)
-{
-	if (INFO->vendor != 'I')
-		skip("the CPU does it");
-	make_task_b();
-	asm volatile("lcall $0x88, $0" ::: "memory");
-}
-
-GUEST(p32_task_switch, 0, 1)
-{
-	if (INFO->vendor == 'I')
-		skip("VMX: ends KVM_RUN");
-	make_task_b();
-	asm volatile("lcall $0x88, $0" ::: "memory");
-	CHECK_EQ(task_ran, 1);
-	asm volatile("lcall $0x88, $0" ::: "memory");
-	CHECK_EQ(task_ran, 2);
-	CHECK_EQ(tss_b[0] & 0xffff, 0x80);
-	CHECK(!(gdt[0x88 / 8] >> 41 & 1));	/* not busy any more */
-	asm volatile("clts");
 }
 
 GUEST(p32_string_io_segments, 0, 1)
