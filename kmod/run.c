@@ -97,7 +97,8 @@ static bool lm_halt_poll(struct lm_vcpu *vcpu)
 {
 	u64 end;
 
-	if (!vcpu->halt_poll_ns)
+	/* A guest that polls by itself has asked for none. */
+	if (!vcpu->halt_poll_ns || !(vcpu->x86.pv_poll & 1))
 		return false;
 	end = ktime_get_ns() + vcpu->halt_poll_ns;
 	do {
@@ -336,11 +337,18 @@ static int lm_enter_once(struct lm_vcpu *vcpu)
 	return r;
 }
 
-/* Did this thread wait for a CPU since the guest was told last? */
+/* Did this thread wait for a CPU since the guest was told last, or are others told that it does? */
 static bool lm_steal_due(struct lm_vcpu *vcpu)
 {
 	return (vcpu->x86.pv_steal & KVM_MSR_ENABLED) &&
-	       current->sched_info.run_delay != vcpu->x86.steal_last;
+	       (vcpu->x86.pv_preempted || current->sched_info.run_delay != vcpu->x86.steal_last);
+}
+
+static bool lm_steal_loses_cpu(struct lm_vcpu *vcpu, int r)
+{
+	return (vcpu->x86.pv_steal & KVM_MSR_ENABLED) &&
+	       (r == LM_HALT || (r == LM_AGAIN && need_resched())) &&
+	       !test_bit(LM_REQ_RING, &vcpu->requests);
 }
 
 /* Run until something needs the world outside; vcpu->retry: the last exit first. */
@@ -377,6 +385,8 @@ static int lm_inside(struct lm_vcpu *vcpu)
 	if (unlikely(test_bit(LM_REQ_VAPIC, &vcpu->requests)) && r != LM_NEED &&
 	    !test_bit(LM_REQ_RING, &vcpu->requests))
 		lm_vapic_sync(vcpu);
+	if (unlikely(lm_steal_loses_cpu(vcpu, r)))
+		lm_steal_preempted(vcpu);
 	lm_section_leave(vcpu);
 	return r;
 }

@@ -187,7 +187,7 @@ static void lm_filter_pv(struct kvm_cpuid_entry2 *e)
 		 BIT(KVM_FEATURE_PV_SCHED_YIELD) |
 		 BIT(KVM_FEATURE_POLL_CONTROL) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
 	if (sched_info_on())
-		e->eax |= BIT(KVM_FEATURE_STEAL_TIME);
+		e->eax |= BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_TLB_FLUSH);
 }
 
 static void lm_filter_addr_sizes(struct kvm_cpuid_entry2 *e)

@@ -294,6 +294,8 @@ static int lm_pv_write(struct lm_vcpu *vcpu, u32 msr, u64 val, bool host)
 		if ((val & 0x3e) || ((val & KVM_MSR_ENABLED) && !sched_info_on()))
 			return 1;
 		x->pv_steal = val;
+		/* moved with its memory, it may say so from before */
+		x->pv_preempted = val & KVM_MSR_ENABLED;
 		/* what this thread waited before is not the guest's loss */
 		x->steal_last = current->sched_info.run_delay;
 		lm_request(vcpu, LM_REQ_STEAL);

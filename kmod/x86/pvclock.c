@@ -299,6 +299,51 @@ int lm_wall_clock_write(struct lm_vcpu *vcpu, u64 gpa)
 	return r == LM_USER ? LM_DONE : r;
 }
 
+#define LM_STEAL_TRIES	4
+
+/*
+ * The vCPU has a CPU again.  Another may have asked for a flush of its TLB while it had
+ * none, in place of an IPI: the byte is taken back in one step with the look at that bit,
+ * so it sees either the one or that an IPI is needed.
+ */
+static int lm_steal_running(struct lm_vcpu *vcpu, u64 gpa)
+{
+	u64 flags = KVM_VCPU_PREEMPTED;
+	int r = LM_AGAIN, tries;
+
+	for (tries = 0; r == LM_AGAIN && tries < LM_STEAL_TRIES; tries++)
+		r = lm_gpa_cmpxchg(vcpu, gpa + offsetof(struct kvm_steal_time, preempted), &flags, 0, 1);
+	if (r == LM_AGAIN) {
+		vcpu->mem.need_tables = true;	/* a turn later */
+		return LM_NEED;
+	}
+	if (r == LM_NEED)
+		return r;
+	vcpu->x86.pv_preempted = false;
+	if (r != LM_DONE || (flags & KVM_VCPU_FLUSH_TLB))
+		lm_guest_tlb_flush(vcpu);
+	return r;
+}
+
+/**
+ * lm_steal_preempted - tell the other vCPUs that this one has no CPU
+ * @vcpu: in its section, which ends
+ *
+ * It takes no interrupts meanwhile, so they need send none for the flush of a TLB. Where the
+ * page is away nothing is told, which is true as well.
+ */
+void lm_steal_preempted(struct lm_vcpu *vcpu)
+{
+	struct lm_x86 *x = &vcpu->x86;
+	u8 flag = KVM_VCPU_PREEMPTED;
+
+	if (!(x->pv_steal & KVM_MSR_ENABLED) || x->pv_preempted)
+		return;
+	if (lm_gpa_write(vcpu, (x->pv_steal & ~63ull) + offsetof(struct kvm_steal_time, preempted),
+			 &flag, 1) == LM_DONE)
+		x->pv_preempted = true;
+}
+
 /**
  * lm_steal_update - serve LM_REQ_STEAL: add the time that the thread waited for a CPU
  * @vcpu: in its section
@@ -315,6 +360,11 @@ int lm_steal_update(struct lm_vcpu *vcpu)
 
 	if (!(x->pv_steal & KVM_MSR_ENABLED))
 		return LM_DONE;
+	if (x->pv_preempted) {
+		r = lm_steal_running(vcpu, gpa);
+		if (r)
+			goto out;
+	}
 	run_delay = current->sched_info.run_delay;
 	r = lm_gpa_read(vcpu, gpa, &s, sizeof(s));
 	if (r)

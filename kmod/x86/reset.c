@@ -170,6 +170,7 @@ void lm_x86_reset(struct lm_vcpu *vcpu, bool init)
 	x->cr8 = 0;
 	WRITE_ONCE(x->pv_time, 0);
 	x->pv_steal = 0;
+	x->pv_preempted = false;
 	x->pv_eoi = 0;
 	x->pv_eoi_pending = false;
 	x->pv_poll = 1;

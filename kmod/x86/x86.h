@@ -80,6 +80,7 @@ struct lm_x86 {
 	u64 pv_time, pv_eoi, pv_steal, pv_poll;
 	u64 steal_last;
 	bool pv_eoi_pending;
+	bool pv_preempted;		/* the steal time area says so, and may ask for a flush */
 	bool pv_stopped;		/* the next clock page says that the guest was stopped */
 
 	/* what made the last lm_fetch or lm_linear_read answer LM_FAULT */
@@ -267,6 +268,7 @@ int lm_pvclock_update(struct lm_vcpu *vcpu);
 /* LM_REQ_STEAL: after the vCPU's thread was off its CPU */
 int lm_pvclock_stopped(struct lm_vcpu *vcpu);	/* KVM_KVMCLOCK_CTRL */
 int lm_steal_update(struct lm_vcpu *vcpu);
+void lm_steal_preempted(struct lm_vcpu *vcpu);	/* section: its thread loses the CPU or waits */
 /*
  * PV EOI.  lm_events_prepare() lets the guest end the only interrupt in service by clearing a flag
  * in memory, and lm_pv_eoi_sync() carries that over to the LAPIC: before the vCPU halts and before

@@ -113,7 +113,9 @@ enum {
 	HC_MP_STATE,		/* vcpu -> its mp_state */
 	HC_DONTNEED_LATER,	/* offset, length, number of times, microseconds before each */
 	HC_EXC_PAYLOAD,		/* inject exception by SET_VCPU_EVENTS: vector, error, has_error, NMI too */
+	HC_STAT,		/* vcpu, enum stat_nr -> its count */
 	HC_READ_PHYS,		/* gpa -> 8 bytes, past the guest's page tables */
 };
+enum stat_nr { STAT_HALTS, STAT_HALT_POLLED, STAT_FLUSHES };
 #endif
 #endif

@@ -120,6 +120,38 @@ static int64_t get_msr(struct vcpu *v, uint64_t index)
 	return ioctl(v->fd, KVM_GET_MSRS, &m) == 1 ? (int64_t)m.e.data : -EINVAL;
 }
 
+/* One number of KVM_GET_STATS_FD, by its name. */
+static int64_t stat_read(int fd, const char *name)
+{
+	struct kvm_stats_header h;
+	char desc[256];
+	uint64_t v;
+	uint32_t i;
+
+	if (pread(fd, &h, sizeof(h), 0) != sizeof(h) ||
+	    sizeof(struct kvm_stats_desc) + h.name_size > sizeof(desc))
+		return -EIO;
+	for (i = 0; i < h.num_desc; i++) {
+		size_t size = sizeof(struct kvm_stats_desc) + h.name_size;
+		struct kvm_stats_desc *d = (void *)desc;
+
+		if (pread(fd, desc, size, h.desc_offset + i * size) != (ssize_t)size)
+			return -EIO;
+		if (!strcmp(d->name, name))
+			return pread(fd, &v, 8, h.data_offset + d->offset) == 8 ? (int64_t)v : -EIO;
+	}
+	return -ENOENT;
+}
+
+static int64_t vcpu_stat(struct vm *vm, const uint64_t *a)
+{
+	static const char *const names[] = { "halts", "halt_polled", "flushes" };
+
+	if (a[0] >= vm->ncpus || a[1] >= sizeof(names) / sizeof(names[0]))
+		return -EINVAL;
+	return stat_read(vm->vcpu[a[0]].stats, names[a[1]]);
+}
+
 static int64_t queue_exception(struct vcpu *v, const uint64_t *a)
 {
 	struct kvm_vcpu_events ev;
@@ -205,6 +237,7 @@ int64_t hostcall_do(struct vcpu *v, struct hostcall *c)
 		a[2] = r[2];
 		a[3] = r[3];
 		return 0;
+	case HC_STAT: return vcpu_stat(vm, a);
 	case HC_GET_MSR: return get_msr(v, a[0]);
 	case HC_GUEST_DEBUG:
 		dbg.control = a[0];

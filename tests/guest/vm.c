@@ -155,6 +155,8 @@ int vm_create(struct vm *vm, const char *dev, unsigned int ncpus, unsigned int f
 			say("CREATE_VCPU %u: %s; ", i, strerror(errno));
 			return -1;
 		}
+		/* now, since the descriptor waits for a vCPU that runs; where there is none, no case asks */
+		v->stats = ioctl(v->fd, KVM_GET_STATS_FD, 0);
 		v->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 		if (v->run == MAP_FAILED) {
 			say("mmap of the vCPU: %s; ", strerror(errno));

@@ -15,7 +15,7 @@
 
 struct vcpu {
 	struct vm *vm;
-	int id, fd;
+	int id, fd, stats;
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started, left;	/* left: the thread returned from its loop */

@@ -493,3 +493,91 @@ GUEST(pv_yield, 0, 2)
 		asm volatile("vmmcall" : "=a"(r) : "a"(11ull), "b"(1ull) : "memory");
 	stop_spin = 1;
 }
+
+/* ---- a vCPU that is halted flushes its TLB before it runs, and needs no IPI for it ---- */
+
+static volatile struct { u64 steal; u32 version, flags; u8 pre, pad[47]; } *steal;
+static volatile u64 flush_ready, flush_go, flush_seen, flush_pre;
+static u64 flush_va = 0x700000000;
+
+static void flush_ap(int cpu)
+{
+	u64 i;
+
+	wrmsr(0x4b564d03, (u64)steal | 1);
+	apic_on();
+	for (i = 1; i <= 3; i++) {
+		flush_seen = r64(flush_va);	/* into the TLB */
+		flush_pre = steal->pre;
+		flush_ready = i;
+		for (cli(); flush_go < i; cli())
+			sti_hlt();
+	}
+	flush_seen = r64(flush_va);
+	flush_pre = steal->pre;
+	flush_ready = i;
+	for (;;)
+		sti_hlt();
+}
+
+GUEST(pv_tlb_flush, 0, 2)
+{
+	u64 page[2] = { alloc_page(), alloc_page() }, i, end, flushes;
+	u8 was;
+
+	if (!pv(5) || !pv(9))
+		skip("not announced");
+	on(0x66, ipi_handler);
+	apic_on();
+	steal = (void *)alloc_page();
+	w64(page[0], 0x1000);
+	w64(page[1], 0x1001);
+	map4k(flush_va, page[0], 3);
+	start_aps(flush_ap);
+	for (i = 1; i <= 3; i++) {
+		CHECK(wait_for(&flush_ready, i, 5000));
+		CHECK_EQ(flush_seen, 0x1000 | ((i - 1) & 1));
+		CHECK_EQ(flush_pre, 0);
+		end = rdtsc() + ms(5000);
+		while (steal->pre != 1 && rdtsc() < end)
+			cpu_relax();
+		map4k(flush_va, page[i & 1], 3);
+		was = 1;
+		CHECK(__atomic_compare_exchange_n(&steal->pre, &was, 3, 0, __ATOMIC_SEQ_CST,
+						  __ATOMIC_SEQ_CST));
+		flushes = HC(HC_STAT, 1, STAT_FLUSHES);
+		flush_go = i;
+		apic_icr(this_cpu()->apic_id ^ 1, 0x4066);
+		CHECK(wait_for(&flush_ready, i + 1, 5000));
+		CHECK((u64)HC(HC_STAT, 1, STAT_FLUSHES) > flushes);
+	}
+	CHECK_EQ(flush_seen, 0x1001);
+	CHECK_EQ(flush_pre, 0);
+}
+
+/* Who polls by himself wants none of the host; a host that polls long shows it: see guests.sh. */
+GUEST(pv_poll_control, 0, 1)
+{
+	u64 i, polled;
+
+	if (!pv(12))
+		skip("not announced");
+	on(0x66, ipi_handler);
+	apic_on();
+	apic_wr(APIC_LVTT, 0x66);
+	apic_wr(APIC_TDCR, 0xb);
+	CHECK_EQ(rdmsr(0x4b564d05), 1);
+	CHECK_EQ(try_wrmsr(0x4b564d05, 2), 13);
+	wrmsr(0x4b564d05, 0);
+	CHECK_EQ(rdmsr(0x4b564d05), 0);
+	polled = HC(HC_STAT, 0, STAT_HALT_POLLED);
+	for (i = 1; i <= 20; i++) {
+		apic_wr(APIC_TMICT, 100000);
+		sti_hlt();
+		cli();
+		CHECK_EQ(ipi_hits[0], i);
+	}
+	CHECK_EQ(HC(HC_STAT, 0, STAT_HALT_POLLED), polled);
+	CHECK((u64)HC(HC_STAT, 0, STAT_HALTS) >= 20);
+	wrmsr(0x4b564d05, 1);
+}
