@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The emulated host offers what other tests take for granted.
 # host: --smp 2 --mem 1G --guest-kernel
-# on: amd debug intel intel2
+# on: amd intel intel2
+# long: debug
 # module: no
 # timeout: 240
 

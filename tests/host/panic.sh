@@ -5,7 +5,8 @@
 # host: --smp 2 --mem 1G --guest-kernel
 # add: tests/linux.sh
 # add: tests/linux/build/lmwork
-# on: amd debug intel
+# on: amd intel
+# long: debug
 # panic: sysrq triggered crash
 
 . tests/lib.sh
