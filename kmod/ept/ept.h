@@ -246,6 +246,7 @@ enum lm_flush_how lm_flush_slow(struct lm_vcpu *vcpu, struct lm_tag_pool *pool, 
  * debug_tlb: a model of what the vCPU's TLB may hold, checked at each entry
  * against what the vendor really does.
  */
+extern bool lm_debug_tlb_wanted;
 DECLARE_STATIC_KEY_FALSE(lm_debug_tlb);
 void lm_tlb_enter(struct lm_vcpu *vcpu, u32 tag, enum lm_flush_how did);
 

@@ -187,7 +187,6 @@ int lm_apic_page_fault(struct lm_vcpu *vcpu);
 /* ---- flush.c ---- */
 int lm_flush_init(struct lm_flush *flush);
 void lm_flush_free(struct lm_flush *flush);
-extern bool lm_debug_tlb_wanted;
 int lm_tlb_init(struct lm_vcpu *vcpu);
 void lm_tlb_free(struct lm_vcpu *vcpu);
 void lm_tlb_note(struct lm_vcpu *vcpu, u64 gfn, u64 leaf, int level);

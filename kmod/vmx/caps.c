@@ -81,7 +81,7 @@ static bool no_fast_doorbell;
 module_param_named(vmx_no_fast_doorbell, no_fast_doorbell, bool, 0444);
 MODULE_PARM_DESC(vmx_no_fast_doorbell, "decode each store to a doorbell of any width, see exit/doorbell.c (debug)");
 bool lm_vmx_check_entries;
-module_param_named(vmx_check, lm_vmx_check_entries, bool, 0644);
+module_param_named(vmx_check, lm_vmx_check_entries, bool, 0444);
 MODULE_PARM_DESC(vmx_check, "check the VMCS against the manual's rules before each entry (debug)");
 
 /* ---- capabilities ---- */

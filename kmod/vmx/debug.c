@@ -144,7 +144,7 @@ static u64 vmx_vmptrst(void)
  */
 void lm_vmx_debug_setup(void)
 {
-	if (lm_debug_state)
+	if (lm_debug_state || lm_debug_tlb_wanted || lm_vmx_check_entries)
 		static_branch_enable(&lm_vmx_debug);
 }
 
@@ -162,11 +162,7 @@ int lm_vmx_debug_init(struct lm_hw *hw)
 	return hw->debug ? 0 : -ENOMEM;
 }
 
-/**
- * lm_vmx_debug_entry - all is set for the entry
- * @vcpu: in its section; nothing may be changed after this
- */
-void lm_vmx_debug_entry(struct lm_vcpu *vcpu)
+static void vmx_debug_state(struct lm_vcpu *vcpu)
 {
 	struct lm_hw *hw = vcpu->hw;
 	const char *wrong;
@@ -180,6 +176,21 @@ void lm_vmx_debug_entry(struct lm_vcpu *vcpu)
 }
 
 /**
+ * lm_vmx_debug_entry - all is set for the entry
+ * @vcpu: in its section; nothing may be changed after this
+ * @flushed: what became of translations of the nested table
+ */
+void lm_vmx_debug_entry(struct lm_vcpu *vcpu, enum lm_flush_how flushed)
+{
+	if (lm_vmx_check_entries)
+		lm_vmx_check();
+	if (static_branch_unlikely(&lm_debug_tlb))
+		lm_tlb_enter(vcpu, vcpu->hw->vpid, flushed);
+	if (lm_debug_state)
+		vmx_debug_state(vcpu);
+}
+
+/**
  * lm_vmx_debug_exit - the guest was left, nobody has looked at its VMCS yet
  * @vcpu: in its section
  *
@@ -187,9 +198,13 @@ void lm_vmx_debug_entry(struct lm_vcpu *vcpu)
  */
 void lm_vmx_debug_exit(struct lm_vcpu *vcpu)
 {
-	u64 cr0_kept = vmx_read(CR0_GUEST_HOST_MASK), cr4_kept = ~vcpu->hw->cr4_owned;
-	struct lm_state *st = &vcpu->st, *old = &vcpu->hw->debug->st;
+	u64 cr0_kept, cr4_kept = ~vcpu->hw->cr4_owned;
+	struct lm_state *st = &vcpu->st, *old;
 
+	if (!lm_debug_state)
+		return;
+	cr0_kept = vmx_read(CR0_GUEST_HOST_MASK);
+	old = &vcpu->hw->debug->st;
 	*old = *st;
 	lm_state_poison(st, ~(vcpu->valid | lm_debug_stored(vcpu)));
 	st->cr0 = (st->cr0 & ~cr0_kept) | (old->cr0 & cr0_kept);

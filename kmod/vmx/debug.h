@@ -21,7 +21,7 @@ DECLARE_STATIC_KEY_FALSE(lm_vmx_debug);
 
 void lm_vmx_debug_setup(void);
 int lm_vmx_debug_init(struct lm_hw *hw);
-void lm_vmx_debug_entry(struct lm_vcpu *vcpu);
+void lm_vmx_debug_entry(struct lm_vcpu *vcpu, enum lm_flush_how flushed);
 void lm_vmx_debug_exit(struct lm_vcpu *vcpu);
 
 #endif

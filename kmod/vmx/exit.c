@@ -73,6 +73,13 @@ static void vmx_exit_io(struct lm_exit *e)
 	e->io.string = q & BIT(4);
 }
 
+static void vmx_exit_msr(struct lm_exit *e, bool write)
+{
+	e->kind = LM_EXIT_MSR;
+	e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+	e->msr.write = write;
+}
+
 /* Table 28-3. */
 static void vmx_exit_cr(struct lm_exit *e)
 {
@@ -237,12 +244,6 @@ static noinline void vmx_translate(struct lm_vcpu *vcpu, u32 reason)
 	case EXIT_REASON_EOI_INDUCED:
 		e->kind = LM_EXIT_EOI;
 		e->vector = vmx_read(EXIT_QUALIFICATION);
-		break;
-	case EXIT_REASON_MSR_READ:
-	case EXIT_REASON_MSR_WRITE:
-		e->kind = LM_EXIT_MSR;
-		e->msr.write = reason == EXIT_REASON_MSR_WRITE;
-		e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
 		break;
 	case EXIT_REASON_CR_ACCESS:
 		vmx_exit_cr(e);
@@ -415,12 +416,8 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 	flushed = vmx_flush(vcpu, hw->tags);
 	if (unlikely(vcpu->st.cr2 != native_read_cr2()))
 		native_write_cr2(vcpu->st.cr2);
-	if (unlikely(lm_vmx_check_entries))
-		lm_vmx_check();
-	if (static_branch_unlikely(&lm_debug_tlb))
-		lm_tlb_enter(vcpu, hw->vpid, flushed);
 	if (static_branch_unlikely(&lm_vmx_debug))
-		lm_vmx_debug_entry(vcpu);
+		lm_vmx_debug_entry(vcpu, flushed);
 	if (static_branch_unlikely(&lm_vmx_l1d) && hw->l1d_flush)
 		vmx_l1d_flush(hw);
 
@@ -466,6 +463,8 @@ void lm_vmx_enter(struct lm_vcpu *vcpu)
 			vmx_exit_io(e);
 		else if (likely(reason == EXIT_REASON_EPT_VIOLATION))
 			vmx_exit_npf(vcpu);
+		else if (reason == EXIT_REASON_MSR_WRITE || reason == EXIT_REASON_MSR_READ)
+			vmx_exit_msr(e, reason == EXIT_REASON_MSR_WRITE);
 		else
 			vmx_translate(vcpu, reason);
 	}
