@@ -332,7 +332,7 @@ static int lm_enter_once(struct lm_vcpu *vcpu)
 		return lm_enter_debugged(vcpu);
 	lm_enter(vcpu);
 	r = lm_handle_exit(vcpu);
-	if (unlikely(r == LM_NEED))
+	if (unlikely(r != LM_DONE) && r == LM_NEED)
 		vcpu->retry = true;
 	return r;
 }
@@ -429,12 +429,13 @@ static int lm_loop(struct lm_vcpu *vcpu)
 static void lm_show_run(struct lm_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
+	bool open = lm_rflags(vcpu) & X86_EFLAGS_IF;
 
-	run->if_flag = !!(lm_rflags(vcpu) & X86_EFLAGS_IF);
+	run->if_flag = open;
 	run->cr8 = lm_read_cr8(vcpu);
 	run->apic_base = vcpu->x86.apic_base_msr;
 	run->flags = 0;
-	run->ready_for_interrupt_injection = vcpu->vm->irq.pic || lm_events_irq_ready(vcpu);
+	run->ready_for_interrupt_injection = vcpu->vm->irq.pic || (open && lm_events_irq_ready(vcpu));
 }
 
 /* Another thread than the last, or the first. */

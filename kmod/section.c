@@ -166,7 +166,7 @@ int lm_section_enter(struct lm_vcpu *vcpu)
 	lm_mitigate_enter(vcpu);
 	lm_dr_enter(vcpu);
 	lm_tsc_aux_enter(vcpu);
-	if (unlikely(check_tsc_unstable()))
+	if (unlikely(vcpu->x86.left_ns))
 		lm_tsc_follow(vcpu);
 	lm_backend_load(vcpu);
 	vcpu->last_cpu = cpu;

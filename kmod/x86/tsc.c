@@ -293,7 +293,7 @@ void lm_tsc_init(struct lm_vcpu *vcpu)
 
 /**
  * lm_tsc_follow - on an unstable host: go on from what the guest has seen
- * @vcpu: its section begins, last_cpu still is that of the one before
+ * @vcpu: its section begins, last_cpu still is that of the one before, which was noted
  *
  * CPUs may then disagree; the guest's TSC must still not go backwards.
  */
@@ -302,8 +302,6 @@ void lm_tsc_follow(struct lm_vcpu *vcpu)
 	struct lm_x86 *x = &vcpu->x86;
 	u64 want, now;
 
-	if (!x->left_ns)
-		return;
 	now = lm_tsc_read(vcpu);
 	if (raw_smp_processor_id() == vcpu->last_cpu && now >= x->left_tsc)
 		return;
