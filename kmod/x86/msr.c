@@ -107,31 +107,32 @@ bool lm_mtrr_valid(u32 msr, u64 val, u8 maxphyaddr)
 	u64 high = maxphyaddr < 64 ? ~0ull << maxphyaddr : 0;
 	unsigned int i;
 
+	if (msr - MTRRphysBase_MSR(0) < 2 * LM_MTRR_VAR) {
+		if (msr & 1)			/* mask */
+			return !(val & (high | 0x7ff));
+		return !(val & (high | 0xf00)) && lm_memtype_valid(val & 0xff, false);
+	}
 	if (msr == MSR_MTRRdefType)
 		return !(val & ~0xcffull) && lm_memtype_valid(val & 0xff, false);
-	if (lm_mtrr_fixed(msr) >= 0) {
-		for (i = 0; i < 8; i++, val >>= 8)
-			if (!lm_memtype_valid(val & 0xff, false))
-				return false;
-		return true;
-	}
-	if (msr & 1)				/* mask */
-		return !(val & (high | 0x7ff));
-	return !(val & (high | 0xf00)) && lm_memtype_valid(val & 0xff, false);
+	for (i = 0; i < 8; i++, val >>= 8)	/* fixed */
+		if (!lm_memtype_valid(val & 0xff, false))
+			return false;
+	return true;
 }
 
 static u64 *lm_mtrr_slot(struct lm_x86 *x, u32 msr)
 {
-	int fixed = lm_mtrr_fixed(msr);
+	u32 var = msr - MTRRphysBase_MSR(0);
+	int fixed;
 
-	if (fixed >= 0)
-		return &x->mtrr_fixed[array_index_nospec(fixed, ARRAY_SIZE(x->mtrr_fixed))];
+	if (var < ARRAY_SIZE(x->mtrr_var))
+		return &x->mtrr_var[array_index_nospec(var, ARRAY_SIZE(x->mtrr_var))];
 	if (msr == MSR_MTRRdefType)
 		return &x->mtrr_def;
-	msr -= 0x200;
-	if (msr >= ARRAY_SIZE(x->mtrr_var))
+	fixed = lm_mtrr_fixed(msr);
+	if (fixed < 0)
 		return NULL;
-	return &x->mtrr_var[array_index_nospec(msr, ARRAY_SIZE(x->mtrr_var))];
+	return &x->mtrr_fixed[array_index_nospec(fixed, ARRAY_SIZE(x->mtrr_fixed))];
 }
 
 /* ---- neutral state ---- */
