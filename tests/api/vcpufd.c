@@ -439,6 +439,65 @@ static uint64_t msr_of(uint32_t index)
 	return m.e.data;
 }
 
+static uint64_t host_tsc(void)
+{
+	uint32_t low, high;
+
+	asm volatile("lfence; rdtsc; lfence" : "=a" (low), "=d" (high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+static uint64_t guest_tsc(void)
+{
+	struct kvm_regs r;
+
+	real_mode(e.vcpu, 0x1000);
+	OK(ioctl(e.vcpu, KVM_RUN, 0));
+	IS(e.run->exit_reason, KVM_EXIT_HLT);
+	OK(ioctl(e.vcpu, KVM_GET_REGS, &r));
+	return r.rdx << 32 | r.rax;
+}
+
+/* A guest's TSC at @num / @den of the host's rate: between two of its reads it counts that share. */
+static void scaled(long khz, unsigned int num, unsigned int den)
+{
+	uint64_t before, after, from, to, first, second;
+
+	OK(ioctl(e.vcpu, KVM_SET_TSC_KHZ, khz * num / den));
+	IS(ioctl(e.vcpu, KVM_GET_TSC_KHZ, 0), khz * num / den);
+	before = host_tsc();
+	first = guest_tsc();
+	from = host_tsc();
+	do
+		to = host_tsc();
+	while (to - from < 1000000);
+	second = guest_tsc();
+	after = host_tsc();
+	/* kHz are rounded, and so is the ratio */
+	TRUE(second - first >= (to - from) * num / den * 999 / 1000);
+	TRUE(second - first <= (after - before) * num / den * 1001 / 1000);
+	/* the same by the MSR, which the module reads itself */
+	first = guest_tsc();
+	second = msr_of(0x10);
+	TRUE(first < second && second < guest_tsc());
+}
+
+static void tsc_scaled(void)
+{
+	long khz;
+
+	make_vm();
+	make_ram();
+	make_vcpu();
+	code(0x1000, "\x0f\x31\xf4", 3);		/* rdtsc, hlt */
+	if (cap(KVM_CAP_TSC_CONTROL) <= 0)
+		return;
+	khz = ioctl(e.vcpu, KVM_GET_TSC_KHZ, 0);
+	scaled(khz, 1, 4);
+	scaled(khz, 3, 1);
+	scaled(khz, 1, 1);
+}
+
 static void machine_check(void)
 {
 	const uint64_t val = 1ull << 63, over = 1ull << 62, uc = 1ull << 61;
@@ -744,7 +803,8 @@ const struct test vcpu_tests[] = {
 	{ "mp-state", mp_state }, { "vcpu-events", vcpu_events },
 	{ "exception-payload", exception_payload }, { "clock-stopped", clock_stopped },
 	{ "cpuid2", cpuid2 },
-	{ "tsc-khz", tsc_khz }, { "machine-check", machine_check }, { "run-io", run_io },
+	{ "tsc-khz", tsc_khz }, { "tsc-scaled", tsc_scaled },
+	{ "machine-check", machine_check }, { "run-io", run_io },
 	{ "immediate-exit", immediate_exit },
 	{ "signal-mask", signal_mask }, { "nmi", nmi }, { "no-memory", unmapped },
 	{ "slot-unmapped", slot_unmapped }, { "own-registers", own_registers },

@@ -50,6 +50,12 @@ else
 	skip vmx_no_pml 'this CPU has no log of dirty pages'
 	both_ways vmx_no_apicv 56 apic_timer apic_regs
 fi
+if grep -q '^vmx flags.* tsc_scaling' /proc/cpuinfo; then
+	load ''
+	passes 'TSC scaling' tests/api/build/lmapi tsc-scaled
+else
+	skip 'TSC scaling' 'this CPU has none'
+fi
 # Where interrupts are injected, a fault of Bochs does not show (docs/vmx-features.md).
 load vmx_no_apicv
 passes 'vmx_no_apicv=1: irq_sti*' tests/guest/build/lmtest irq_sti irq_sti_cli
