@@ -43,7 +43,7 @@ int lm_flush_init(struct lm_flush *flush)
 	atomic64_set(&flush->gen, 1);
 	atomic_set(&flush->unflushed, 0);
 	flush->done = 1;
-	return zalloc_cpumask_var(&flush->cpus, GFP_KERNEL) ? 0 : -ENOMEM;
+	return zalloc_cpumask_var(&flush->cpus, GFP_KERNEL_ACCOUNT) ? 0 : -ENOMEM;
 }
 
 void lm_flush_free(struct lm_flush *flush)
