@@ -52,3 +52,23 @@ linux() {
 	qemu "$id" -kernel "${kernel:-/guest/vmlinux}" -initrd "${initrd:-/guest/initrd}" \
 		-append "console=ttyS0 quiet $quick${words:-lm.run=sh+/job}" "$@"
 }
+
+# screen NAME: what a VGA in text mode shows, from the guest's memory
+screen() {
+	# shellcheck disable=SC2059 # the characters are the format
+	printf "$(hmp "$1" 'xp /2000xh 0xb8000' | sed 's/^[^:]*: *//' | tr ' ' '\n' |
+		sed -n 's/^0x..\(..\)$/\\x\1/p' | tr -d '\n' | sed 's/\\x00/ /g;s/\\x25/%%/g')" |
+		tr -c ' -~' . | fold -w 80
+}
+
+# shows NAME PATTERN: does it show such a line?
+shows() {
+	screen "$1" | grep -qE -e "$2"
+}
+
+# pixel FILE X Y: red, green and blue of a pixel in what "screendump" wrote
+pixel() {
+	width=$(sed -n '2s/ .*//p;2q' "$1")
+	header=$(head -n 3 "$1" | wc -c)
+	od -An -tu1 -j $((header + ($3 * width + $2) * 3)) -N 3 "$1" | xargs
+}
