@@ -4,7 +4,7 @@
 
 . tests/lib.sh
 
-files=$(git ls-files 2>/dev/null | grep -vE '^(LICENSE|.*.gitignore|.*\.(md|json))$' |
+files=$(git ls-files 2>/dev/null | grep -vE '^(LICENSE|.*.gitignore|.*\.(md|json|png))$' |
 	while read -r file; do [ ! -f "$file" ] || echo "$file"; done)
 sources=$(echo "$files" | grep -E '\.(c|h|S|sh)$')
 scripts=$(echo "$files" | while read -r file; do

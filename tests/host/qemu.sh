@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Debian's QEMU, unmodified, as client of the module: both kinds of PC, with interrupt
 # controllers in the module, split, and in QEMU, boot Debian's kernel. Packages:
-# qemu-system-x86 7.2 with seabios.
+# qemu-system-x86 with seabios, of Debian 12 (7.2, with dev_kvm=1) and of bookworm-backports (10,
+# which is told the device).
 #
 # A pairwise cover of machine, controllers and CPUs; with --long all of them. QEMU 7.2 with
 # controllers of its own and several CPUs hangs in SeaBIOS on KVM too (a CPU that waits for its
 # start-up spins and holds QEMU's lock), and QEMU 10 refuses that on KVM: so one CPU there.
-# host: --smp 2 --mem 1536M --guest-kernel --with-qemu 7.2
+# host: --smp 2 --mem 2G --guest-kernel --with-qemu 7.2 --with-qemu 10
 # add: tests/linux.sh
 # add: tests/qemu.sh
 # module: dev_kvm=1
@@ -19,9 +20,10 @@
 . tests/linux.sh
 . tests/qemu.sh
 
-pairs='pc:on:2 pc:split:1 q35:on:1 q35:split:2 q35:off:1'
-[ -z "${LONG:-}" ] || pairs="$pairs pc:on:1 pc:split:2 pc:off:1 q35:on:2 q35:split:1"
-[ "$LAMINA_HOST" != intel ] || pairs='pc:on:1 q35:split:1'
+pairs='7.2:pc:on:2 10:pc:split:1 10:q35:on:1 7.2:q35:split:2 7.2:q35:off:1'
+[ -z "${LONG:-}" ] || pairs="$pairs 7.2:pc:on:1 7.2:pc:split:2 7.2:pc:off:1 7.2:q35:on:2
+	7.2:q35:split:1 10:pc:on:2 10:pc:split:2 10:q35:on:2 10:q35:split:2 10:q35:split:1"
+[ "$LAMINA_HOST" != intel ] || pairs='7.2:pc:on:1 7.2:q35:split:1'
 
 initrd qemu <<'END'
 echo "job: complaints $(complaints | head -n 3)"
@@ -37,8 +39,11 @@ obey
 END
 
 for pair in $pairs; do
-	machine=${pair%%:*} cpus=${pair##*:} irqchip=${pair#*:}
-	irqchip=${irqchip%:*} label="$machine, kernel-irqchip=${irqchip}, $cpus CPU"
+	version=${pair%%:*} cpus=${pair##*:}
+	irqchip=${pair#*:} machine=${irqchip%%:*}
+	irqchip=${irqchip#*:} irqchip=${irqchip%:*}
+	label="QEMU $version, $machine, kernel-irqchip=$irqchip, CPUs: $cpus"
+	qemu_is "$version"
 	# What KVM does not offer without its local APIC, nor do we.
 	cpu=qemu64
 	[ "$irqchip" != off ] || cpu=$cpu,kvm-asyncpf-int=off,kvm-steal-time=off,kvm-pv-eoi=off
