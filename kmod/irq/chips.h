@@ -222,6 +222,7 @@ void lm_timer_set_divide(struct lm_lapic *l, u32 tdcr);
 void lm_timer_set_deadline(struct lm_lapic *l, u64 tsc);
 void lm_timer_restore(struct lm_lapic *l, u32 count, u32 left);
 u32 lm_timer_count(struct lm_lapic *l);
+u32 lm_timer_left(struct lm_lapic *l);
 
 static inline bool lm_timer_deadline_mode(const struct lm_lapic *l)
 {

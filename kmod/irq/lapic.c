@@ -842,13 +842,16 @@ int lm_lapic_get(struct lm_vcpu *vcpu, struct kvm_lapic_state *s)
 {
 	struct lm_lapic *l = vcpu->lapic;
 	u32 *r = (u32 *)s->regs;
+	u32 left;
 
 	if (!l)
 		return -EINVAL;
+	/* Before the registers: if it runs out in between, its interrupt is among them. */
+	left = lm_timer_left(l);
 	if (l->hw)
 		lm_lapic_pull(l);
 	memcpy(s->regs, l->regs, sizeof(s->regs));
-	r[APIC_TMCCT / 4] = lm_timer_count(l);
+	r[APIC_TMCCT / 4] = left;
 	r[APIC_PROCPRI / 4] = lm_lapic_ppr(l);
 	/* Without KVM_CAP_X2APIC_API the id has the xAPIC's form in either mode. */
 	if (l->x2apic && !vcpu->vm->irq.x2apic_format)

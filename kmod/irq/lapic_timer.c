@@ -297,6 +297,22 @@ u32 lm_timer_count(struct lm_lapic *l)
 }
 
 /**
+ * lm_timer_left() - the current count to save, for lm_timer_restore()
+ * @l: the LAPIC, its vCPU's mutex held
+ *
+ * Return: as lm_timer_count(), but never 0 while the interrupt is still to come: a timer that
+ * is restored with 0 left has had it, and a guest that waits for it would wait for ever.
+ */
+u32 lm_timer_left(struct lm_lapic *l)
+{
+	u32 count = lm_timer_count(l);
+
+	if (count || lm_timer_deadline_mode(l))
+		return count;
+	return hrtimer_active(&l->timer.hrt);
+}
+
+/**
  * lm_lapic_timer_migrate() - the vCPU runs on another CPU now
  * @vcpu: the vCPU, in its section
  *

@@ -236,6 +236,29 @@ static void lapic(void)
 	ERR(ioctl(e.vcpu, KVM_GET_LAPIC, BAD_PTR), EFAULT);
 }
 
+/* A timer that has run out but for its interrupt is saved as one that has yet to. */
+static void lapic_timer(void)
+{
+	struct kvm_lapic_state l, k;
+	uint32_t left;
+	int i;
+
+	full();
+	OK(ioctl(e.vcpu, KVM_GET_LAPIC, &l));
+	*(uint32_t *)(l.regs + 0xf0) = 0x1ff;
+	*(uint32_t *)(l.regs + 0x320) = 0x66;		/* one shot */
+	*(uint32_t *)(l.regs + 0x3e0) = 0xb;
+	*(uint32_t *)(l.regs + 0x380) = 1 << 30;
+	for (i = 0; i < 500; i++) {
+		*(uint32_t *)(l.regs + 0x390) = 1 + i * 40;
+		OK(ioctl(e.vcpu, KVM_SET_LAPIC, &l));
+		OK(ioctl(e.vcpu, KVM_GET_LAPIC, &k));
+		left = *(uint32_t *)(k.regs + 0x390);
+		if (!left)
+			IS(*(uint32_t *)(k.regs + 0x230) >> 6 & 1, 1);		/* IRR of 0x66 */
+	}
+}
+
 static void no_lapic(void)
 {
 	struct kvm_lapic_state l = { 0 };
@@ -799,7 +822,7 @@ static void slot_unmapped(void)
 
 const struct test vcpu_tests[] = {
 	{ "regs", regs }, { "sregs", sregs }, { "fpu", fpu }, { "xsave", xsave },
-	{ "debugregs", debugregs }, { "msrs", msrs }, { "lapic", lapic }, { "no-lapic", no_lapic },
+	{ "debugregs", debugregs }, { "msrs", msrs }, { "lapic", lapic }, { "lapic-timer", lapic_timer }, { "no-lapic", no_lapic },
 	{ "mp-state", mp_state }, { "vcpu-events", vcpu_events },
 	{ "exception-payload", exception_payload }, { "clock-stopped", clock_stopped },
 	{ "cpuid2", cpuid2 },
