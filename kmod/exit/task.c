@@ -470,28 +470,27 @@ static void lm_task_vm86(struct lm_task *t, const u16 *sel)
 }
 
 /*
- * A register after one that faulted has its selector and cannot be used.  CS and SS
- * stay what they are unless both could be loaded, so that there is code to be
- * interrupted; a fault of SS leaves one that is void.
+ * A register after one that faulted has its selector and cannot be used.  Until CS could be
+ * loaded the new task runs with the least privilege, so that a fault finds another stack than
+ * the one that the task itself has set: its code is a segment of level 3 that nothing is
+ * fetched from.  A fault of SS leaves one that is void.
  */
 static int lm_task_segments(struct lm_task *t, const u16 *sel)
 {
-	const struct lm_state *st = &t->vcpu->st;
 	unsigned int n;
 	int r;
 
-	t->cpl = lm_cpl(t->vcpu);
+	t->cpl = 3;
 	for (n = 0; n < ARRAY_SIZE(lm_task_order); n++)
 		lm_task_no_seg(t, lm_task_order[n], sel[lm_task_order[n]]);
-	t->seg[LM_CS] = st->seg[LM_CS];
-	t->seg[LM_SS] = st->seg[LM_SS];
-	r = lm_task_load(t, LM_LDTR, sel[LM_LDTR]);
-	if (r)
-		return r;
-	if (t->eflags & X86_EFLAGS_VM) {
+	t->seg[LM_CS].sel |= 3;
+	t->seg[LM_CS].limit = ~0u;
+	t->seg[LM_CS].attr = LM_SEG_P | LM_SEG_S | LM_SEG_DPL | LM_SEG_DB | LM_SEG_G | 0xb;
+	if (t->eflags & X86_EFLAGS_VM)
 		lm_task_vm86(t, sel);
-		return LM_DONE;
-	}
+	r = lm_task_load(t, LM_LDTR, sel[LM_LDTR]);
+	if (r || (t->eflags & X86_EFLAGS_VM))
+		return r;
 	for (n = 1; n < ARRAY_SIZE(lm_task_order) && r == LM_DONE; n++) {
 		r = lm_task_load(t, lm_task_order[n], sel[lm_task_order[n]]);
 		if (lm_task_order[n] == LM_CS && r == LM_DONE)
@@ -557,19 +556,46 @@ static void lm_task_commit(struct lm_task *t)
 	lm_request(vcpu, LM_REQ_EVENT);
 }
 
-/* The event that the task gate was for has arrived, and IRET ends the masking of NMIs. */
+static bool lm_task_same_event(u64 a, u64 b)
+{
+	return a && !((a ^ b) & (LM_EV_TYPE | LM_EV_VECTOR));
+}
+
+/*
+ * The event that the task gate was for is no longer in flight, also where its delivery has
+ * faulted: an interrupt is lost then, and an exception is what the fault adds to (table 7-5).
+ * Another that waits meanwhile stays.
+ */
+static void lm_task_event_over(struct lm_task *t, bool faulted)
+{
+	u64 event = t->vcpu->exit.task.event;
+	struct lm_events *ev = &t->vcpu->ev;
+
+	if (t->reason != LM_TASK_GATE)
+		return;
+	if ((event & LM_EV_TYPE) == LM_EV_NMI)
+		ev->nmi_masked = true;
+	if (faulted && (event & LM_EV_TYPE) == LM_EV_EXC)
+		return;
+	if (lm_task_same_event(ev->exc, event)) {
+		ev->exc = 0;
+		ev->exc_payload = 0;
+	} else if (lm_task_same_event(ev->inflight, event)) {
+		ev->inflight = 0;
+	}
+}
+
+/* The new task is there.  IRET ends the masking of NMIs. */
 static void lm_task_arrived(struct lm_task *t, bool faulted)
 {
 	struct lm_vcpu *vcpu = t->vcpu;
-	struct lm_events *ev = &vcpu->ev;
 
 	if (t->reason == LM_TASK_IRET)
-		ev->nmi_masked = false;
-	if (t->reason == LM_TASK_GATE && (ev->inflight & LM_EV_TYPE) == LM_EV_NMI)
-		ev->nmi_masked = true;
-	/* A fault of the new task's counts as met while an exception was delivered (table 7-5). */
-	if (!faulted || (ev->inflight & LM_EV_TYPE) != LM_EV_EXC)
-		ev->inflight = 0;
+		vcpu->ev.nmi_masked = false;
+	lm_task_event_over(t, faulted);
+	/* An exception stays for what the fault adds to it. */
+	if (!faulted || (vcpu->ev.inflight & LM_EV_TYPE) != LM_EV_EXC)
+		vcpu->ev.inflight = 0;
 	if (faulted)
 		lm_queue_exception(vcpu, t->vector, true, t->error, t->cr2);
 	else if (t->trap)
@@ -601,8 +627,10 @@ static int lm_task_switch(struct lm_task *t, unsigned int len)
 	int r;
 
 	r = lm_task_leave(t, sel, len);
-	if (r == LM_FAULT)
+	if (r == LM_FAULT) {
+		lm_task_event_over(t, true);
 		lm_queue_exception(vcpu, t->vector, true, t->error, t->cr2);
+	}
 	if (r)
 		return r;
 

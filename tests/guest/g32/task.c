@@ -354,12 +354,16 @@ static u32 bad_vec, bad_err, bad_tr, bad_eip;
 void leave_by_link(void);
 asm("leave_by_link:\n\tiret\n\tjmp leave_by_link");
 
+static u32 bad_frame;
+
 static void bad_segment(struct frame32 *f)
 {
 	bad_vec = f->vec;
 	bad_err = f->err;
 	bad_eip = f->eip;
 	bad_tr = task_register();
+	bad_frame = (u32)f;
+	f->cs = 0x18;
 	f->ds = 0x10;
 	f->es = 0x10;
 	f->eip = (u32)leave_by_link;
@@ -368,6 +372,8 @@ static void bad_segment(struct frame32 *f)
 #define BAD(field, sel, vector)							\
 do {										\
 	make(&tss_b, TASK_B, task_nested, stack_b);				\
+	tss_b.stacks[0] = (u32)stack_c + sizeof(stack_c);				\
+	tss_b.stacks[1] = 0x10;							\
 	tss_b.field = sel;							\
 	bad_vec = 0xff;								\
 	CALL_B();								\
@@ -390,7 +396,16 @@ GUEST(task_bad_segments, 0, 1)
 	BAD(es, 0x1000, 10);				/* beyond the table */
 	BAD(gs, 0x80, 10);				/* a TSS */
 	BAD(fs, 0x33 | 4, 10);				/* there is no LDT */
+	CHECK(bad_frame - (u32)stack_c >= sizeof(stack_c));
+	/* Without its LDT and CS the task has no rights: another stack. */
 	BAD(ldt, 0x10, 10);
+	CHECK(bad_frame - (u32)stack_c < sizeof(stack_c));
+	bad_frame = 0;
+	BAD(cs, 0x1000, 10);
+	CHECK(bad_frame - (u32)stack_c < sizeof(stack_c));
+	bad_frame = 0;
+	BAD(cs, 0x68, 11);				/* not present */
+	CHECK(bad_frame - (u32)stack_c < sizeof(stack_c));
 	CHECK_EQ(ran, 0);
 	gdt[0x70 / 8] = 0x00cf98000000ffffull;		/* code that cannot be read */
 	BAD(ds, 0x70, 10);
