@@ -542,10 +542,10 @@ GUEST(pv_tlb_flush, 0, 2)
 		while (steal->pre != 1 && rdtsc() < end)
 			cpu_relax();
 		map4k(flush_va, page[i & 1], 3);
+		flushes = HC(HC_STAT, 1, STAT_FLUSHES);
 		was = 1;
 		CHECK(__atomic_compare_exchange_n(&steal->pre, &was, 3, 0, __ATOMIC_SEQ_CST,
 						  __ATOMIC_SEQ_CST));
-		flushes = HC(HC_STAT, 1, STAT_FLUSHES);
 		flush_go = i;
 		apic_icr(this_cpu()->apic_id ^ 1, 0x4066);
 		CHECK(wait_for(&flush_ready, i + 1, 5000));
