@@ -25,10 +25,18 @@ struct lm_stat_head {
 	char id[LM_STAT_NAME];
 };
 
+/* struct kvm_stats_desc as user space sees it: from 6.12 on the kernel's own has room for a name. */
 struct lm_stat_desc {
-	struct kvm_stats_desc d;
+	struct {
+		u32 flags;
+		s16 exponent;
+		u16 size;
+		u32 offset;
+		u32 bucket_size;
+	} d;
 	char name[LM_STAT_NAME];
 };
+static_assert(offsetof(struct lm_stat_desc, name) == offsetof(struct kvm_stats_desc, name));
 
 struct lm_stat {
 	const char *name;
