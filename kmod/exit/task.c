@@ -75,7 +75,6 @@ struct lm_task {
 	u8 cpl;
 
 	union {
-		u8 old_block[64];
 		struct {
 			u32 eip, eflags, gpr[8], sel[6];
 		} old32;

@@ -822,7 +822,8 @@ static void slot_unmapped(void)
 
 const struct test vcpu_tests[] = {
 	{ "regs", regs }, { "sregs", sregs }, { "fpu", fpu }, { "xsave", xsave },
-	{ "debugregs", debugregs }, { "msrs", msrs }, { "lapic", lapic }, { "lapic-timer", lapic_timer }, { "no-lapic", no_lapic },
+	{ "debugregs", debugregs }, { "msrs", msrs }, { "lapic", lapic },
+	{ "lapic-timer", lapic_timer }, { "no-lapic", no_lapic },
 	{ "mp-state", mp_state }, { "vcpu-events", vcpu_events },
 	{ "exception-payload", exception_payload }, { "clock-stopped", clock_stopped },
 	{ "cpuid2", cpuid2 },
